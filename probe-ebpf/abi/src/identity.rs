@@ -1,0 +1,125 @@
+//! What user space keeps in the kernel beside what the program reads: the truth that outlives whoever wrote it.
+
+/// The room for a name; it is filled up with zeros.
+pub const NAME_BYTES: usize = 64;
+
+/// How many events are kept.
+pub const EVENTS: u32 = 256;
+
+/// Everything that is said of a service, its backends apart.
+#[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceIdentity {
+    /// Its name.
+    pub name: [u8; NAME_BYTES],
+    /// Its address; of an IPv4 address the first four bytes, the rest zero.
+    pub address: [u8; 16],
+    /// Its port, in the host's order.
+    pub port: u16,
+    /// 4 or 6.
+    pub family: u8,
+    /// The number of its protocol in an IP header.
+    pub protocol: u8,
+    /// How many slots it has.
+    pub table_size: u32,
+    /// Its first slot.
+    pub first_slot: u32,
+    /// `FORWARDING_…`.
+    pub forwarding: u8,
+    /// `TRACKING_…`.
+    pub tracking: u8,
+    /// `AFFINITY_…`.
+    pub affinity: u8,
+    /// Zero.
+    pub padding: u8,
+    /// The settle time.
+    pub settle_milliseconds: u64,
+    /// The settle limit; 0 for none.
+    pub settle_limit_milliseconds: u64,
+    /// The hash seed.
+    pub seed: [u8; 12],
+    /// Zero.
+    pub reserved: [u8; 20],
+}
+
+/// Everything that is said of a backend, in one element, so that nobody ever finds half of it.
+#[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendIdentity {
+    /// Its name.
+    pub name: [u8; NAME_BYTES],
+    /// Its address; of an IPv4 address the first four bytes, the rest zero.
+    pub address: [u8; 16],
+    /// Its port, in the host's order.
+    pub port: u16,
+    /// 4 or 6.
+    pub family: u8,
+    /// `BACKEND_…`; one that is gone is on its way out, and the next writer finishes that.
+    pub state: u8,
+    /// Its weight.
+    pub weight: u32,
+    /// The service's number.
+    pub service: u32,
+    /// Counts who had this number.
+    pub generation: u32,
+    /// When it was removed, in milliseconds since boot; 0 while it is there.
+    pub removed_at: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// The state as a whole.
+#[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// How many rows of slots there are.
+    pub rows: u32,
+    /// How many processors have rows in the slot counters.
+    pub processors: u32,
+    /// Zero.
+    pub padding: u32,
+    /// Grows by one when a change begins and by one when it has ended: odd while one is under way.
+    pub state_version: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// The inode of the network namespace that the datapath was attached in.
+    pub network_namespace: u64,
+    /// The largest generation that was given to a backend.
+    pub generation: u32,
+    /// Zero.
+    pub reserved: [u32; 5],
+}
+
+/// A change on record.
+#[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Counts the events, from 1; 0 for none.
+    pub sequence: u64,
+    /// When it was, in nanoseconds since 1970.
+    pub at: u64,
+    /// Who did it.
+    pub user: u32,
+    /// By which process.
+    pub process: u32,
+    /// Slots that changed owner.
+    pub moved: u32,
+    /// Slots that had to.
+    pub minimum: u32,
+    /// What was done, filled up with zeros.
+    pub action: [u8; 16],
+    /// At which terminal, filled up with zeros.
+    pub terminal: [u8; 16],
+    /// To which service.
+    pub service: [u8; NAME_BYTES],
+    /// To which backend.
+    pub backend: [u8; NAME_BYTES],
+    /// What else there is to say of it.
+    pub detail: [u8; 128],
+}

@@ -1,0 +1,1 @@
+//! Load, attach, pin, adopt, read and change the Maglev datapath.

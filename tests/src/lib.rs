@@ -1,0 +1,1 @@
+//! End-to-end tests: hosts in network namespaces, terminals on ptys, golden vectors.

@@ -1,0 +1,2 @@
+//! maglev-top
+fn main() {}

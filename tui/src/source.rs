@@ -1,0 +1,79 @@
+//! Where the monitor's numbers come from, and where an operator's changes go.
+
+use std::{path::PathBuf, time::Duration};
+
+use maglev_core::{change::Change, plan::Plan, sample::Sample};
+
+/// A place that samples come from: a running datapath, a simulation.
+///
+/// The monitor owns it from a thread of its own; a call may take as long as the kernel makes it take.
+pub trait Source: Send {
+    /// What the title bar says of it.
+    fn identity(&self) -> Identity;
+
+    /// Reads everything there is to show.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read this time. The monitor says so and asks again.
+    fn sample(&mut self) -> Result<Sample, SourceError>;
+
+    /// Says what a change would move, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the change does not fit the state as it is.
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError>;
+
+    /// Makes a change.
+    ///
+    /// # Errors
+    ///
+    /// When it was refused or failed; the error says what holds now.
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError>;
+
+    /// Backends that are known to be there and are in no service yet: offered when one is added.
+    fn spares(&self) -> Vec<maglev_core::service::Backend> {
+        Vec::new()
+    }
+}
+
+/// What a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name: the instance.
+    pub name: String,
+    /// Where it is attached, in words: `eth0 (native)`.
+    pub attached: String,
+    /// Nothing of it is real: always on screen.
+    pub simulated: bool,
+    /// Why nothing can be changed from here; `None` where it can.
+    pub read_only: Option<String>,
+    /// Where its pins lie, if it has any.
+    pub pins: Option<PathBuf>,
+    /// How often it is worth a look.
+    pub interval: Duration,
+}
+
+/// A change that an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeRequest {
+    /// The service's name.
+    pub service: String,
+    /// What to do to it, in this order, as one change.
+    pub changes: Vec<Change>,
+    /// Allow what leaves the service without an active backend.
+    pub force: bool,
+    /// The state version that the operator saw; where another is in force, the change is refused.
+    pub state_version: Option<u64>,
+}
+
+/// Why a source could not do what it was asked: what went wrong, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// What went wrong and what to do about it, in words for people.
+    pub message: String,
+    /// The state is another by now than the change was planned on: plan again.
+    pub stale: bool,
+}
