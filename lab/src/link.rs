@@ -39,8 +39,9 @@ impl MacAddress {
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, f] = self.0;
-        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        let [first, rest @ ..] = self.0;
+        write!(formatter, "{first:02x}")?;
+        rest.into_iter().try_for_each(|octet| write!(formatter, ":{octet:02x}"))
     }
 }
 
@@ -234,11 +235,11 @@ fn told_of(namespace: &Namespace, name: &str) -> Result<LinkMessage, LabError> {
     question.attributes.push(LinkAttribute::IfName(name.to_owned()));
     let attempted = || format!("find the interface {name} in {}", namespace.name());
     let answers = configure(namespace, RouteNetlinkMessage::GetLink(question), 0, &attempted)?;
-    let links = answers.into_iter().filter_map(|answer| match answer {
+    let mut links = answers.into_iter().filter_map(|answer| match answer {
         RouteNetlinkMessage::NewLink(link) => Some(link),
         _ => None,
     });
-    links.last().ok_or_else(|| LabError::new(attempted(), io::Error::from(io::ErrorKind::NotFound)))
+    links.next().ok_or_else(|| LabError::new(attempted(), io::Error::from(io::ErrorKind::NotFound)))
 }
 
 fn described(end: &End<'_>) -> LinkMessage {

@@ -64,10 +64,15 @@ impl Route {
             .map(drop)
     }
 
-    /// Removes it.
+    /// Removes it; what it leaves unsaid (router, interface) may be anything.
     pub fn remove(&self, namespace: &Namespace) -> Result<(), LabError> {
-        let message = RouteNetlinkMessage::DelRoute(self.message());
-        configure(namespace, message, 0, &|| self.attempted("remove", namespace)).map(drop)
+        let mut message = self.message();
+        // The scope that stands for any, when a route is removed.
+        message.header.scope = RouteScope::NoWhere;
+        configure(namespace, RouteNetlinkMessage::DelRoute(message), 0, &|| {
+            self.attempted("remove", namespace)
+        })
+        .map(drop)
     }
 
     fn attempted(&self, verb: &str, namespace: &Namespace) -> String {
