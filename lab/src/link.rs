@@ -56,6 +56,9 @@ pub struct End<'a> {
     pub mac: MacAddress,
     /// Its largest packet, in bytes, without the Ethernet header.
     pub mtu: u32,
+    /// Its index; the kernel's choice if none. The kernel tells at once that a link is up if its ends'
+    /// indices differ, and else takes a second.
+    pub index: Option<u32>,
 }
 
 /// An interface in a namespace.
@@ -70,6 +73,11 @@ pub struct Interface {
 impl Interface {
     /// Makes a virtual Ethernet pair; both ends are down at first.
     pub fn create_pair(first: &End<'_>, second: &End<'_>) -> Result<(Self, Self), LabError> {
+        if first.index.is_none() && second.index.is_some() {
+            // The kernel heeds the index of a pair's second end only if the first has one too.
+            return Self::create_pair(second, first)
+                .map(|(made_second, made_first)| (made_first, made_second));
+        }
         let attempted = || {
             let (left, right) = (first.namespace.name(), second.namespace.name());
             format!("link {} in {left} to {} in {right}", first.name, second.name)
@@ -244,6 +252,7 @@ fn told_of(namespace: &Namespace, name: &str) -> Result<LinkMessage, LabError> {
 
 fn described(end: &End<'_>) -> LinkMessage {
     let mut message = LinkMessage::default();
+    message.header.index = end.index.unwrap_or_default();
     message.attributes = vec![
         LinkAttribute::IfName(end.name.to_owned()),
         LinkAttribute::Address(end.mac.octets().to_vec()),

@@ -85,13 +85,13 @@ impl Server {
         self.counters.open.load(Ordering::Relaxed)
     }
 
-    /// Requests answered so far, over TCP.
+    /// Requests received so far, over TCP.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.counters.requests.load(Ordering::Relaxed)
     }
 
-    /// Datagrams answered so far, over UDP.
+    /// Datagrams received so far, over UDP.
     #[must_use]
     pub fn datagrams(&self) -> u64 {
         self.counters.datagrams.load(Ordering::Relaxed)
@@ -157,8 +157,9 @@ impl Serving {
         stream.write_all(format!("{}\n", self.name).as_bytes()).await?;
         let mut line = String::new();
         while stream.read_line(&mut line).await? > 0 {
-            stream.write_all(wire::answer(&self.name, &line).as_bytes()).await?;
+            // Counted first, so that whoever has the answer finds it counted.
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(wire::answer(&self.name, &line).as_bytes()).await?;
             line.clear();
         }
         Ok(())
@@ -171,9 +172,9 @@ impl Serving {
             // Errors here tell of earlier datagrams' ICMP answers: a server goes on.
             let Ok((length, client)) = socket.recv_from(&mut datagram).await else { continue };
             let answer = [self.name.as_bytes(), b" ", &datagram[..length]].concat();
-            if socket.send_to(&answer, client).await.is_ok() {
-                self.counters.datagrams.fetch_add(1, Ordering::Relaxed);
-            }
+            self.counters.datagrams.fetch_add(1, Ordering::Relaxed);
+            // Where it cannot be sent it is lost, as on any other way.
+            let _ = socket.send_to(&answer, client).await;
         }
     }
 }

@@ -28,6 +28,9 @@ pub const MOST_BACKENDS: u8 = 250;
 /// How long links may take to carry packets.
 const LINK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The index of every host's `eth0`: above any in the balancer, so that links are up at once.
+const HOST_INDEX: Option<u32> = Some(1000);
+
 const PREFIX_V4: u8 = 24;
 const PREFIX_V6: u8 = 64;
 const WHOLE_V4: u8 = 32;
@@ -364,8 +367,8 @@ impl ClientPlan {
 
     fn link(&self, client: &Namespace, balancer: &Namespace) -> Result<(Interface, Interface), LabError> {
         let (client_end, balancer_end) = Interface::create_pair(
-            &End { namespace: client, name: "eth0", mac: mac(0, 2), mtu: self.mtu },
-            &End { namespace: balancer, name: "client0", mac: mac(0, 1), mtu: self.mtu },
+            &End { namespace: client, name: "eth0", mac: mac(0, 2), mtu: self.mtu, index: HOST_INDEX },
+            &End { namespace: balancer, name: "client0", mac: mac(0, 1), mtu: self.mtu, index: None },
         )?;
         client_end.set_offloads(
             &[
@@ -416,8 +419,14 @@ impl BackendPlan {
         let namespace = Namespace::new(&name)?;
         accept_any_path(&namespace)?;
         let (balancer_side, interface) = Interface::create_pair(
-            &End { namespace: balancer, name: &name, mac: mac(self.number, 1), mtu: self.mtu },
-            &End { namespace: &namespace, name: "eth0", mac: mac(self.number, 2), mtu: self.mtu },
+            &End { namespace: balancer, name: &name, mac: mac(self.number, 1), mtu: self.mtu, index: None },
+            &End {
+                namespace: &namespace,
+                name: "eth0",
+                mac: mac(self.number, 2),
+                mtu: self.mtu,
+                index: HOST_INDEX,
+            },
         )?;
         interface.set_offloads(&[Offload::GenericReceive], true)?;
         for (end, host) in [(&balancer_side, 1), (&interface, 2)] {

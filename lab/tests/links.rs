@@ -51,11 +51,17 @@ fn a_pair_carries_packets_and_its_offloads_switch() {
     let Some((left, right)) = namespaces() else { return };
     let mac = MacAddress::new([2, 0, 0, 0, 0, 1]);
     let (near, far) = Interface::create_pair(
-        &End { namespace: &left, name: "east", mac, mtu: 1500 },
-        &End { namespace: &right, name: "west", mac: MacAddress::new([2, 0, 0, 0, 0, 2]), mtu: 1500 },
+        &End { namespace: &left, name: "east", mac, mtu: 1500, index: None },
+        &End {
+            namespace: &right,
+            name: "west",
+            mac: MacAddress::new([2, 0, 0, 0, 0, 2]),
+            mtu: 1500,
+            index: Some(7),
+        },
     )
     .unwrap();
-    assert_eq!(near.mac(), mac);
+    assert_eq!((near.mac(), far.index()), (mac, 7));
     assert_eq!(far.mac().to_string(), "02:00:00:00:00:02");
     for (interface, octet) in [(&near, 1), (&far, 2)] {
         interface.add_address(IpAddr::from([10, 80, 0, octet]), 24).unwrap();

@@ -15,7 +15,6 @@ const MOST_TOLD: usize = 32;
 ///
 /// Of connections, `opened` is always `completed` + `broken.total()` + `open`.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
 pub struct Report {
     /// Since the load began.
     pub elapsed: Duration,
@@ -49,7 +48,6 @@ impl Report {
 
 /// Broken connections by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct BreakCounts {
     /// The other side answered with a reset.
     pub reset: u64,
@@ -83,7 +81,6 @@ impl BreakCounts {
 
 /// One backend's part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct BackendReport {
     /// Connections that it greeted.
     pub connections: u64,
@@ -97,7 +94,6 @@ pub struct BackendReport {
 
 /// Datagrams and their answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct UdpReport {
     /// Flows begun.
     pub flows: u64,
@@ -113,7 +109,6 @@ pub struct UdpReport {
 
 /// A connection that broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct BrokenConnection {
     /// Since the load began.
     pub at: Duration,
