@@ -24,6 +24,17 @@ pub struct FlowKey {
     pub padding: u16,
 }
 
+impl FlowKey {
+    /// The bucket that remembers the flow. `hash` is its flow hash, which with source affinity is the same for all
+    /// ports of a client: hence the port, and hence the service, whose ports a client may use as well.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bucket(&self, hash: u32) -> u32 {
+        let mixed = hash ^ ((self.client_port as u32) << 16) ^ self.service;
+        mixed.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SETTLING_BUCKETS.trailing_zeros())
+    }
+}
+
 /// A flow opened while its slot was settling.
 #[repr(C)]
 #[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]

@@ -8,22 +8,25 @@
 use core::mem::{offset_of, size_of};
 
 mod counters;
+mod decap;
 mod flows;
 mod identity;
 mod service;
 mod verdict;
 
 pub use counters::{BackendCounters, ServiceCounters};
+pub use decap::DecapSettings;
 pub use flows::{
-    FLOWS_PER_BUCKET, FlowKey, SETTLING_BUCKETS, SettlingBucket, SettlingFlow, TRACKED_FLOWS, TrackedFlow, bpf_spin_lock,
+    FLOWS_PER_BUCKET, FlowKey, SETTLING_BUCKETS, SettlingBucket, SettlingFlow, TRACKED_FLOWS, TrackedFlow,
+    bpf_spin_lock,
 };
 pub use identity::{BackendIdentity, EVENTS, Event, Meta, NAME_BYTES, ServiceIdentity};
 pub use service::{
-    AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord, FORWARDING_IPIP,
-    FORWARDING_L2, FORWARDING_OBSERVE, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS, TRACKING_NEVER,
-    TRACKING_SETTLING,
+    AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord,
+    FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS,
+    TRACKING_NEVER, TRACKING_SETTLING,
 };
-pub use verdict::Verdict;
+pub use verdict::{DecapVerdict, Verdict};
 
 /// The version of everything in this crate. A datapath with another one is not adopted.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +42,14 @@ pub const MAX_SERVICES: u32 = 1024;
 
 /// One more than the most backends of one instance: number 0 is nobody.
 pub const MAX_BACKENDS: u32 = 16_384;
+
+/// The names of the programs in the object.
+pub mod program {
+    /// The balancer.
+    pub const MAGLEV: &str = "maglev";
+    /// What takes the outer header off at a backend.
+    pub const DECAP: &str = "maglev_decap";
+}
 
 /// The names of the maps: in the object, and under `maps/` in the instance's folder.
 pub mod map {
@@ -74,6 +85,10 @@ pub mod map {
     pub const META: &str = "meta";
     /// Sequence number modulo [`EVENTS`](crate::EVENTS) → [`Event`](crate::Event); the program does not read it.
     pub const EVENTS: &str = "events";
+    /// 0 → [`DecapSettings`](crate::DecapSettings); only the decapsulating program reads it.
+    pub const DECAP_SETTINGS: &str = "decap_settings";
+    /// [`DecapVerdict`](crate::DecapVerdict) → packets, per processor.
+    pub const DECAP_VERDICTS: &str = "decap_verdicts";
 }
 
 // The maps outlive the program that made them: a layout that shifts by accident would be read wrongly by the next one.
@@ -89,6 +104,7 @@ const _: () = {
     assert!(size_of::<SettlingFlow>() == 40);
     assert!(size_of::<SettlingBucket>() == 8 + 40 * FLOWS_PER_BUCKET);
     assert!(size_of::<TrackedFlow>() == 16);
+    assert!(size_of::<DecapSettings>() == 8);
     assert!(size_of::<ServiceIdentity>() == 144);
     assert!(size_of::<BackendIdentity>() == 112);
     assert!(size_of::<Meta>() == 64 && offset_of!(Meta, state_version) == 16);

@@ -1,15 +1,18 @@
 //! Why a packet was passed, dropped or sent.
 
 macro_rules! verdicts {
-    ($($(#[$doc:meta])+ $variant:ident = $number:literal $word:literal,)+) => {
-        /// What the program did with a packet, and why. Its number is its place in the map of verdicts.
+    ($(#[$about:meta])+ $name:ident: $($(#[$doc:meta])+ $variant:ident = $number:literal $word:literal,)+) => {
+        $(#[$about])+
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Verdict { $($(#[$doc])+ $variant = $number,)+ }
+        pub enum $name { $($(#[$doc])+ $variant = $number,)+ }
 
-        impl Verdict {
+        impl $name {
             /// All of them, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// How many there are.
+            pub const COUNT: u32 = [$(Self::$variant),+].len() as u32;
 
             /// The word for it in JSON and on screen.
             #[must_use]
@@ -21,6 +24,10 @@ macro_rules! verdicts {
 }
 
 verdicts! {
+    /// What the balancer did with a packet, and why. Its number is its place in the map of verdicts.
+    ///
+    /// A packet for a service that only observes is passed whatever the verdict.
+    Verdict:
     /// Passed: neither IPv4 nor IPv6.
     NotIp = 0 "not-ip",
     /// Passed: IPv6, which this program does not balance yet.
@@ -59,21 +66,30 @@ verdicts! {
     Inconsistent = 17 "inconsistent",
 }
 
-/// How many verdicts there are.
-const VERDICTS: u32 = Verdict::ALL.len() as u32;
-
-impl Verdict {
-    /// How many there are.
-    pub const COUNT: u32 = VERDICTS;
+verdicts! {
+    /// What the decapsulating program did with a packet, and why. Its number is its place in the map of its verdicts.
+    /// All are passed to the stack.
+    DecapVerdict:
+    /// Its outer header was taken off.
+    Decapsulated = 0 "decapsulated",
+    /// Not IP in IPv4: left as it was.
+    NotATunnel = 1 "not-a-tunnel",
+    /// A tunnel's, but for another host's hardware address: left as it was.
+    AnotherHost = 2 "another-host",
+    /// A tunnel's, but a fragment, or shorter than its headers say, or not what they say: left as it was.
+    Malformed = 3 "malformed",
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict;
+    use super::{DecapVerdict, Verdict};
 
     #[test]
     fn numbers_are_places() {
         for (place, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(*verdict as usize, place, "{}", verdict.word());
+        }
+        for (place, verdict) in DecapVerdict::ALL.iter().enumerate() {
             assert_eq!(*verdict as usize, place, "{}", verdict.word());
         }
     }

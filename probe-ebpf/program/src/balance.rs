@@ -1,0 +1,154 @@
+//! A packet's way: its service, its slot, its backend, out.
+
+use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
+use maglev_core::{
+    flow,
+    slot::{Segment, SlotWord},
+};
+use maglev_probe_abi::{
+    AFFINITY_SOURCE, BACKEND_GONE, BackendRecord, FORWARDING_OBSERVE, ServiceRecord, TRACKING_ALWAYS,
+    TRACKING_NEVER, TRACKING_SETTLING, Verdict,
+};
+
+use crate::{
+    clock, count, forward,
+    maps::{BACKENDS, SERVICES, SLOTS},
+    parse::{self, Packet},
+    rows::Cell,
+    settling, tracked,
+};
+
+/// What became of a packet.
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    pub(crate) action: u32,
+}
+
+/// Balances a packet.
+#[inline(always)]
+pub(crate) fn balance(context: &XdpContext) -> Outcome {
+    let packet = match parse::parse(context) {
+        Ok(packet) => packet,
+        Err(verdict) => return Outcome { verdict, action: xdp_action::XDP_PASS },
+    };
+    // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
+    // deleted and used again is still some service's.
+    let Some(service) = (unsafe { SERVICES.get(&packet.service) }) else {
+        return Outcome { verdict: Verdict::NotAService, action: xdp_action::XDP_PASS };
+    };
+    send(context, &packet, service).unwrap_or_else(|verdict| Outcome {
+        verdict,
+        // Whoever only observes takes nothing from the stack.
+        action: if service.forwarding == FORWARDING_OBSERVE {
+            xdp_action::XDP_PASS
+        } else {
+            xdp_action::XDP_DROP
+        },
+    })
+}
+
+#[inline(always)]
+fn send(context: &XdpContext, packet: &Packet, service: &ServiceRecord) -> Result<Outcome, Verdict> {
+    let hash = hash(packet, service);
+    if service.table_size == 0 {
+        return Err(Verdict::Inconsistent);
+    }
+    let place = hash % service.table_size;
+    let slot = service.first_slot + place;
+    count::slot(service, slot);
+    let word = SlotWord(Cell::of(&SLOTS, slot).ok_or(Verdict::Inconsistent)?.load());
+    let flow = Flow { packet, service, hash, slot, word, now: clock::milliseconds() };
+    let choice = match service.tracking {
+        TRACKING_NEVER => Choice::of(flow.backend_or_owner(word.owner())?),
+        TRACKING_SETTLING => settling::choose(&flow)?,
+        TRACKING_ALWAYS => tracked::choose(&flow)?,
+        _ => return Err(Verdict::Inconsistent),
+    };
+    let outcome = forward::forward(context, &flow, &choice)?;
+    count::sent(&flow, &choice);
+    Ok(outcome)
+}
+
+/// The flow hash; a service with source affinity does not hash the client's port.
+#[inline(always)]
+fn hash(packet: &Packet, service: &ServiceRecord) -> u32 {
+    let client_port = if service.affinity == AFFINITY_SOURCE { 0 } else { u16::from_be(packet.client_port) };
+    flow::hash_v4(
+        parse::narrow(packet.client),
+        client_port,
+        u16::from_be(packet.service.port),
+        packet.service.protocol,
+        service.hash_seed,
+    )
+}
+
+/// A packet, where it belongs, and when it came.
+pub(crate) struct Flow<'a> {
+    pub(crate) packet: &'a Packet,
+    pub(crate) service: &'a ServiceRecord,
+    pub(crate) hash: u32,
+    /// Counted from the first slot of all services.
+    pub(crate) slot: u32,
+    pub(crate) word: SlotWord,
+    /// In milliseconds since boot.
+    pub(crate) now: u64,
+}
+
+impl Flow<'_> {
+    /// That backend, or the slot's owner where it is gone.
+    #[inline(always)]
+    pub(crate) fn backend_or_owner(&self, number: u32) -> Result<Backend, Verdict> {
+        let owner = self.word.owner();
+        if let Some(backend) = Backend::present(number) {
+            return Ok(backend);
+        }
+        if number != owner
+            && let Some(backend) = Backend::present(owner)
+        {
+            return Ok(backend);
+        }
+        Err(if owner == 0 { Verdict::NoBackend } else { Verdict::BackendGone })
+    }
+
+    /// Whether the packet opens a TCP connection.
+    #[inline(always)]
+    pub(crate) fn opens(&self) -> bool {
+        self.packet.segment == Segment::Opening
+    }
+}
+
+/// A backend that can be sent to.
+#[derive(Clone, Copy)]
+pub(crate) struct Backend {
+    pub(crate) number: u32,
+    pub(crate) record: &'static BackendRecord,
+}
+
+impl Backend {
+    /// The backend of that number, unless nobody has it.
+    #[inline(always)]
+    pub(crate) fn present(number: u32) -> Option<Self> {
+        if number == 0 {
+            return None;
+        }
+        let record = BACKENDS.get(number)?;
+        (record.state != BACKEND_GONE).then_some(Self { number, record })
+    }
+}
+
+/// The backend that a packet goes to.
+pub(crate) struct Choice {
+    pub(crate) backend: Backend,
+    /// Whether the packet could not be remembered, and so went to its slot's previous owner.
+    pub(crate) unremembered: bool,
+    /// Whether the flow is to be stored among the tracked ones once its packet is sent.
+    pub(crate) track: bool,
+}
+
+impl Choice {
+    /// Nothing but the backend.
+    #[inline(always)]
+    pub(crate) fn of(backend: Backend) -> Self {
+        Self { backend, unremembered: false, track: false }
+    }
+}

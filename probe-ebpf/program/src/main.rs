@@ -1,0 +1,51 @@
+//! The XDP programs: `maglev` balances, `maglev_decap` takes its outer header off at a backend.
+//!
+//! Built for `bpfel-unknown-none` by `cargo xtask build-ebpf`. What is remembered, routed and put off while a slot
+//! settles is decided by `maglev_core::slot`, and the slot of a flow by `maglev_core::flow`: the same lines that
+//! user space is built of and tested by.
+
+#![no_std]
+#![no_main]
+
+mod balance;
+mod clock;
+mod count;
+mod decapsulate;
+mod encapsulate;
+mod forward;
+mod maps;
+mod memory;
+mod packet;
+mod parse;
+mod rows;
+mod settling;
+mod tracked;
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+
+/// The balancer.
+#[xdp(frags)]
+fn maglev(context: XdpContext) -> u32 {
+    let outcome = balance::balance(&context);
+    count::verdict(outcome.verdict);
+    outcome.action
+}
+
+/// What takes the outer header off at a backend.
+#[xdp(frags)]
+fn maglev_decap(context: XdpContext) -> u32 {
+    let verdict = decapsulate::decapsulate(&context);
+    count::decap_verdict(verdict);
+    aya_ebpf::bindings::xdp_action::XDP_PASS
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // Nothing here panics: the verifier refuses a program in which this loop is left.
+    loop {}
+}
+
+/// The kernel lets programs under the GPL use all helpers.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,165 @@
+//! Bytes of the packet, each look at them within bounds that the verifier has seen checked.
+
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
+
+/// The `T` that lies `offset` bytes into the packet, or `None` where the packet ends before it does. What a program
+/// can look at is the linear part of a packet of several fragments.
+///
+/// Headers are looked at in units of two bytes, for frames begin at even addresses: by single bytes it takes twice the
+/// loads, and larger units lie across their alignment, behind an Ethernet header of fourteen bytes.
+///
+/// # Safety
+///
+/// `T` must have no invalid values. The reference is void once the packet's head is moved.
+#[inline(always)]
+pub(crate) unsafe fn at<T>(context: &XdpContext, offset: usize) -> Option<&mut T> {
+    const { assert!(align_of::<T>() <= 2) };
+    let start = context.data() + offset;
+    if start + size_of::<T>() > context.data_end() {
+        return None;
+    }
+    // SAFETY: all of it lies before the packet's end; the caller answers for the rest.
+    Some(unsafe { &mut *(start as *mut T) })
+}
+
+/// How long the frame is, with its Ethernet header and all of its fragments.
+#[inline(always)]
+pub(crate) fn length(context: &XdpContext) -> u64 {
+    let context: *mut xdp_md = context.ctx;
+    // SAFETY: it is the context that the program was given.
+    unsafe { bpf_xdp_get_buff_len(context) }
+}
+
+/// Numbers of two bytes in network order.
+pub(crate) type Half = u16;
+
+/// A hardware address.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hardware([Half; 3]);
+
+impl Hardware {
+    #[inline(always)]
+    pub(crate) fn new([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self([Half::from_ne_bytes([a, b]), Half::from_ne_bytes([c, d]), Half::from_ne_bytes([e, f])])
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_zero(self) -> bool {
+        self.0[0] | self.0[1] | self.0[2] == 0
+    }
+}
+
+/// An IPv4 address.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Address([Half; 2]);
+
+impl Address {
+    #[inline(always)]
+    pub(crate) fn new([a, b, c, d]: [u8; 4]) -> Self {
+        Self([Half::from_ne_bytes([a, b]), Half::from_ne_bytes([c, d])])
+    }
+
+    #[inline(always)]
+    pub(crate) fn bytes(self) -> [u8; 4] {
+        self.word().to_ne_bytes()
+    }
+
+    /// Its four bytes as they lie in memory.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u32 {
+        let [low, high] = self.0;
+        u32::from(low) | u32::from(high) << 16
+    }
+
+    /// The sum of its halves.
+    #[inline(always)]
+    pub(crate) fn sum(self) -> u32 {
+        u32::from(self.0[0]) + u32::from(self.0[1])
+    }
+}
+
+/// The Ethernet header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Ethernet {
+    pub(crate) destination: Hardware,
+    pub(crate) source: Hardware,
+    pub(crate) kind: Half,
+}
+
+impl Ethernet {
+    pub(crate) const IPV4: Half = 0x0800_u16.to_be();
+    pub(crate) const IPV6: Half = 0x86dd_u16.to_be();
+    pub(crate) const LENGTH: usize = size_of::<Self>();
+}
+
+/// The IPv4 header without its options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Ipv4 {
+    pub(crate) version_and_length: u8,
+    pub(crate) type_of_service: u8,
+    pub(crate) total_length: Half,
+    pub(crate) identification: Half,
+    pub(crate) fragment: Half,
+    pub(crate) time_to_live: u8,
+    pub(crate) protocol: u8,
+    pub(crate) checksum: Half,
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+}
+
+impl Ipv4 {
+    pub(crate) const LENGTH: usize = size_of::<Self>();
+
+    /// The header's length with its options, or `None` where the header contradicts itself.
+    #[inline(always)]
+    pub(crate) fn header_length(&self) -> Option<usize> {
+        let length = usize::from(self.version_and_length & 0x0f) * 4;
+        (self.version_and_length >> 4 == 4 && length >= Self::LENGTH).then_some(length)
+    }
+
+    /// The length of the whole packet, by the header.
+    #[inline(always)]
+    pub(crate) fn packet_length(&self) -> u16 {
+        u16::from_be(self.total_length)
+    }
+
+    /// Whether this is a part of a packet: more fragments follow, or others went before.
+    #[inline(always)]
+    pub(crate) fn is_fragment(&self) -> bool {
+        self.fragment & 0x3fff_u16.to_be() != 0
+    }
+}
+
+/// The TCP header without its options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Tcp {
+    pub(crate) source: Half,
+    pub(crate) destination: Half,
+    pub(crate) numbers: [Half; 4],
+    pub(crate) header_length: u8,
+    pub(crate) flags: u8,
+    pub(crate) window_and_sums: [Half; 3],
+}
+
+/// The UDP header.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Udp {
+    pub(crate) source: Half,
+    pub(crate) destination: Half,
+    pub(crate) length: Half,
+    pub(crate) checksum: Half,
+}
+
+/// Numbers of protocols in an IP header.
+pub(crate) mod protocol {
+    pub(crate) const IPV4: u8 = 4;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+    pub(crate) const IPV6: u8 = 41;
+}
