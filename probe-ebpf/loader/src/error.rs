@@ -1,0 +1,236 @@
+//! What can go wrong with a datapath, in words that say what to do.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use maglev_core::{change::ChangeError, plan::PlanError, table::TableError};
+
+use crate::instance::Instance;
+
+/// A map could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// A call failed.
+    #[error("cannot {attempted} {}", path.display())]
+    Call {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The map.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// It is not the map that it should be.
+    #[error(
+        "{} is of another shape: type, key and value size are {found:?}, and should be {expected:?}; another version made it: `down` takes it away",
+        path.display()
+    )]
+    Shape {
+        /// The map.
+        path: PathBuf,
+        /// Its type, key size and value size.
+        found: (u32, usize, usize),
+        /// What they should be.
+        expected: (u32, usize, usize),
+    },
+}
+
+impl MapError {
+    pub(crate) fn new(attempted: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::Call { attempted, path: path.to_owned(), error }
+    }
+}
+
+/// A datapath could not be brought up, read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// The privileges are missing.
+    #[error("cannot {attempted}: permission denied; run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN")]
+    NotPermitted {
+        /// What was attempted.
+        attempted: String,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// A call failed.
+    #[error("cannot {attempted}")]
+    Call {
+        /// What was attempted.
+        attempted: String,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// A map could not be opened, read or written.
+    #[error(transparent)]
+    Map(MapError),
+    /// The name cannot be that of an instance.
+    #[error("{0:?} cannot be the name of an instance: 1 to 32 letters, digits, `-` and `_`")]
+    InstanceName(String),
+    /// Nothing runs under that name.
+    #[error("no datapath is running as instance {name}: `maglev-top up --config FILE` starts one{}", list_others(.others))]
+    NotRunning {
+        /// The instance's name.
+        name: String,
+        /// The instances that are running.
+        others: Vec<String>,
+    },
+    /// Something runs under that name.
+    #[error("instance {0} is running already: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one")]
+    AlreadyRunning(String),
+    /// Somebody else is changing it.
+    #[error("somebody else is changing instance {0}, and has been for ten seconds: try again")]
+    Busy(String),
+    /// The state is not the one that the change was planned on.
+    #[error("the state has changed since this was planned (version {expected}, now {found}): look again, then repeat it")]
+    Stale {
+        /// The version that it was planned on.
+        expected: u64,
+        /// The version in force.
+        found: u64,
+    },
+    /// Another version made the maps.
+    #[error("the maps are of schema {found}, this program's is {expected}: `down` and `up`, or use the version that made them")]
+    Schema {
+        /// What the maps say.
+        found: u32,
+        /// What this program knows.
+        expected: u32,
+    },
+    /// No service has that name.
+    #[error("there is no service {name}{}", list_known(.known))]
+    NoSuchService {
+        /// The name.
+        name: String,
+        /// The services that there are.
+        known: Vec<String>,
+    },
+    /// No interface is named.
+    #[error("no interface to attach to: name one with --interface, or in the configuration under datapath.interfaces")]
+    NoInterface,
+    /// There is no such interface.
+    #[error("there is no interface {0} in this network namespace")]
+    UnknownInterface(String),
+    /// The interface's XDP hook is held.
+    #[error("{interface} has an XDP program already: {program} (id {id}, {mode}); it is left alone. Take another interface, or detach it first")]
+    InterfaceTaken {
+        /// The interface.
+        interface: String,
+        /// The name of the program on it.
+        program: String,
+        /// Its id.
+        id: u32,
+        /// How it is attached.
+        mode: &'static str,
+    },
+    /// The kernel would not tell a way to the backends.
+    #[error("the kernel does not forward on {interface}, so it tells the program no way to the backends: sysctl -w {sysctl}=1 (or set datapath.gateway-mac)")]
+    ForwardingOff {
+        /// The interface.
+        interface: String,
+        /// The sysctl.
+        sysctl: String,
+    },
+    /// The program cannot do it yet.
+    #[error("this version cannot do it yet: {}", .0.join("; "))]
+    NotYet(Vec<String>),
+    /// The program did not get into the kernel.
+    #[error("the kernel refused the program{}", verifier(.log))]
+    Refused {
+        /// What the verifier said.
+        log: String,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// aya could not load or attach.
+    #[error("cannot {attempted}")]
+    Aya {
+        /// What was attempted.
+        attempted: String,
+        /// Its answer.
+        #[source]
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A change does not fit.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A plan cannot be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A table cannot be filled.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A service would break a rule.
+    #[error("{0}")]
+    Rule(String),
+    /// There is no room left.
+    #[error("there is no room for {what}: at most {most} fit")]
+    Full {
+        /// What there is no room for.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+    },
+    /// What was asked for needs to be asked for by name.
+    #[error("this would break established connections: {}; `--break-connections` does it all the same", .0.join("; "))]
+    BreaksConnections(Vec<String>),
+    /// Slots did not become free to change.
+    #[error("{slots} slots of service {service} are still about to settle; what was asked for is on record, and any next change finishes it")]
+    StillSettling {
+        /// The service.
+        service: String,
+        /// How many.
+        slots: usize,
+    },
+}
+
+impl DatapathError {
+    pub(crate) fn of_io(attempted: &str, error: io::Error) -> Self {
+        let attempted = attempted.to_owned();
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            Self::NotPermitted { attempted, error }
+        } else {
+            Self::Call { attempted, error }
+        }
+    }
+
+    /// That nothing runs under the name of `instance`, and what does.
+    pub(crate) fn not_running(instance: &Instance) -> Self {
+        let others = Instance::all().unwrap_or_default().iter().map(|other| other.name().to_owned()).collect();
+        Self::NotRunning { name: instance.name().to_owned(), others }
+    }
+
+    /// Whether it is for want of privileges.
+    #[must_use]
+    pub const fn is_permission(&self) -> bool {
+        matches!(self, Self::NotPermitted { .. })
+    }
+}
+
+impl From<MapError> for DatapathError {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Call { attempted, path, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+                Self::NotPermitted { attempted: format!("{attempted} {}", path.display()), error }
+            }
+            error => Self::Map(error),
+        }
+    }
+}
+
+fn list_others(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" (running: {})", names.join(", ")) }
+}
+
+fn list_known(names: &[String]) -> String {
+    if names.is_empty() { "; there is none at all".to_owned() } else { format!("; there is {}", names.join(", ")) }
+}
+
+fn verifier(log: &str) -> String {
+    if log.trim().is_empty() { String::new() } else { format!("; the verifier said:\n{}", log.trim()) }
+}

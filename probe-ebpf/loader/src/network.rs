@@ -1,0 +1,11 @@
+//! The kernel's network side as far as a datapath needs it: interfaces and who holds their XDP hook, next hops, and
+//! the neighbours that keep those resolved.
+
+mod interface;
+mod namespace;
+mod neighbour;
+mod netlink;
+
+pub use interface::{Interface, XdpHolder};
+pub(crate) use namespace::current_namespace;
+pub(crate) use neighbour::{NextHop, forget_neighbour, keep_neighbour, next_hop};

@@ -1,0 +1,109 @@
+//! Next hops and their MAC addresses. An XDP program sends no ARP: the kernel is told to keep them resolved by itself
+//! (`NTF_EXT_MANAGED`, Linux 5.16).
+
+use std::{io, net::IpAddr};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    neighbour::{NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol},
+};
+
+use super::netlink::request;
+
+/// Who a neighbour was made by (`NDA_PROTOCOL`): a number that nobody is listed with in `rtnetlink.h`.
+const OURS: RouteProtocol = RouteProtocol::Other(109);
+
+/// Where packets to an address go next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NextHop {
+    /// The neighbour that they go to: the address itself, or a router.
+    pub(crate) neighbour: IpAddr,
+    /// The interface that they leave by.
+    pub(crate) interface: u32,
+}
+
+/// Asks the kernel's routes for the way to `destination`.
+pub(crate) fn next_hop(destination: IpAddr) -> io::Result<NextHop> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(destination);
+    message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
+    message.attributes.push(RouteAttribute::Destination(destination.into()));
+    let route = request(RouteNetlinkMessage::GetRoute(message), 0)?
+        .into_iter()
+        .find_map(|answer| match answer {
+            RouteNetlinkMessage::NewRoute(route) => Some(route),
+            _ => None,
+        })
+        .ok_or(io::ErrorKind::HostUnreachable)?;
+    let (mut neighbour, mut interface) = (destination, None);
+    for attribute in route.attributes {
+        match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => neighbour = gateway.into(),
+            RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => neighbour = gateway.into(),
+            RouteAttribute::Oif(index) => interface = Some(index),
+            _ => {}
+        }
+    }
+    let interface = interface.ok_or(io::ErrorKind::HostUnreachable)?;
+    Ok(NextHop { neighbour, interface })
+}
+
+/// Has the kernel resolve `hop` and keep it resolved. What somebody else has set up there is left as it is.
+pub(crate) fn keep_neighbour(hop: NextHop) -> io::Result<()> {
+    if existing(hop)?.is_some_and(|neighbour| is_permanent(&neighbour) || is_managed(&neighbour)) {
+        return Ok(());
+    }
+    let mut message = message(hop);
+    message.header.state = NeighbourState::None;
+    message.attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
+    message.attributes.push(NeighbourAttribute::Protocol(OURS));
+    request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE).map(drop)
+}
+
+/// Ends that, where it is ours.
+pub(crate) fn forget_neighbour(hop: NextHop) -> io::Result<()> {
+    let ours = |neighbour: &NeighbourMessage| neighbour.attributes.contains(&NeighbourAttribute::Protocol(OURS));
+    if !existing(hop)?.is_some_and(|neighbour| ours(&neighbour)) {
+        return Ok(());
+    }
+    absent_is_none(request(RouteNetlinkMessage::DelNeighbour(message(hop)), 0)).map(drop)
+}
+
+fn existing(hop: NextHop) -> io::Result<Option<NeighbourMessage>> {
+    let answers = absent_is_none(request(RouteNetlinkMessage::GetNeighbour(message(hop)), 0))?;
+    Ok(answers.into_iter().flatten().find_map(|answer| match answer {
+        RouteNetlinkMessage::NewNeighbour(neighbour) => Some(neighbour),
+        _ => None,
+    }))
+}
+
+fn absent_is_none<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
+    match answer {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+fn is_permanent(neighbour: &NeighbourMessage) -> bool {
+    matches!(neighbour.header.state, NeighbourState::Permanent | NeighbourState::Noarp)
+}
+
+fn is_managed(neighbour: &NeighbourMessage) -> bool {
+    neighbour.attributes.iter().any(
+        |attribute| matches!(attribute, NeighbourAttribute::ExtFlags(flags) if flags.contains(NeighbourExtFlags::Managed)),
+    )
+}
+
+fn message(hop: NextHop) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(hop.neighbour);
+    message.header.ifindex = hop.interface;
+    message.attributes.push(NeighbourAttribute::Destination(hop.neighbour.into()));
+    message
+}
+
+const fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}

@@ -1,0 +1,224 @@
+//! Services and backends as the records that the kernel keeps, and back.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use maglev_core::{
+    seed::HashSeed,
+    service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
+};
+use maglev_probe_abi as abi;
+
+/// `text`, cut to `N` bytes and filled up with zeros.
+pub(crate) fn padded<const N: usize>(text: &str) -> [u8; N] {
+    let mut end = text.len().min(N);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut bytes = [0; N];
+    bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+    bytes
+}
+
+/// The text before the zeros.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+pub(crate) const fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 4 } else { 6 }
+}
+
+pub(crate) fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let mut octets = [0; 16];
+            octets[..4].copy_from_slice(&address.octets());
+            octets
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+pub(crate) fn address(octets: [u8; 16], family: u8) -> IpAddr {
+    if family == 6 {
+        Ipv6Addr::from(octets).into()
+    } else {
+        Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]).into()
+    }
+}
+
+pub(crate) const fn state(state: BackendState) -> u8 {
+    match state {
+        BackendState::Active => abi::BACKEND_ACTIVE,
+        BackendState::Draining => abi::BACKEND_DRAINING,
+    }
+}
+
+/// What is kept of a service; its first slot is chosen by the caller.
+pub(crate) fn service_identity(service: &Service, seed: &HashSeed, first_slot: u32) -> abi::ServiceIdentity {
+    abi::ServiceIdentity {
+        name: padded(&service.name),
+        address: octets(service.address.ip()),
+        port: service.address.port(),
+        family: family(service.address.ip()),
+        protocol: service.protocol.number(),
+        table_size: service.table_size,
+        first_slot,
+        forwarding: match service.forwarding {
+            Forwarding::Ipip => abi::FORWARDING_IPIP,
+            Forwarding::L2 => abi::FORWARDING_L2,
+            Forwarding::Observe => abi::FORWARDING_OBSERVE,
+        },
+        tracking: match service.tracking {
+            Tracking::Settling => abi::TRACKING_SETTLING,
+            Tracking::Always => abi::TRACKING_ALWAYS,
+            Tracking::Never => abi::TRACKING_NEVER,
+        },
+        affinity: match service.affinity {
+            Affinity::None => abi::AFFINITY_NONE,
+            Affinity::SourceIp => abi::AFFINITY_SOURCE,
+        },
+        padding: 0,
+        settle_milliseconds: milliseconds(service.settle_time),
+        settle_limit_milliseconds: service.settle_limit.map_or(0, milliseconds),
+        seed: seed.bytes(),
+        reserved: [0; 20],
+    }
+}
+
+/// The service that an identity keeps, without its backends.
+pub(crate) fn service(identity: &abi::ServiceIdentity) -> Service {
+    Service {
+        name: text(&identity.name),
+        address: SocketAddr::new(address(identity.address, identity.family), identity.port),
+        protocol: if identity.protocol == Protocol::Udp.number() { Protocol::Udp } else { Protocol::Tcp },
+        table_size: identity.table_size,
+        forwarding: match identity.forwarding {
+            abi::FORWARDING_L2 => Forwarding::L2,
+            abi::FORWARDING_OBSERVE => Forwarding::Observe,
+            _ => Forwarding::Ipip,
+        },
+        affinity: if identity.affinity == abi::AFFINITY_SOURCE { Affinity::SourceIp } else { Affinity::None },
+        tracking: match identity.tracking {
+            abi::TRACKING_ALWAYS => Tracking::Always,
+            abi::TRACKING_NEVER => Tracking::Never,
+            _ => Tracking::Settling,
+        },
+        settle_time: Duration::from_millis(identity.settle_milliseconds),
+        settle_limit: (identity.settle_limit_milliseconds != 0)
+            .then(|| Duration::from_millis(identity.settle_limit_milliseconds)),
+        backends: Vec::new(),
+    }
+}
+
+/// Where packets of a service are looked up.
+pub(crate) fn service_key(identity: &abi::ServiceIdentity) -> abi::ServiceKey {
+    abi::ServiceKey {
+        address: identity.address,
+        port: identity.port.to_be(),
+        protocol: identity.protocol,
+        family: identity.family,
+    }
+}
+
+/// What the program reads of a service.
+pub(crate) fn service_record(number: u32, identity: &abi::ServiceIdentity, rows: u32) -> abi::ServiceRecord {
+    let seed = HashSeed::from_bytes(identity.seed);
+    abi::ServiceRecord {
+        number,
+        first_slot: identity.first_slot,
+        table_size: identity.table_size,
+        hash_seed: if identity.family == 6 { seed.jhash_v6() } else { seed.jhash_v4() },
+        rows,
+        forwarding: identity.forwarding,
+        tracking: identity.tracking,
+        affinity: identity.affinity,
+        padding: 0,
+        settle_milliseconds: identity.settle_milliseconds,
+        settle_limit_milliseconds: identity.settle_limit_milliseconds,
+        reserved: 0,
+    }
+}
+
+/// What is kept of a backend.
+pub(crate) fn backend_identity(backend: &Backend, service: u32, generation: u32) -> abi::BackendIdentity {
+    abi::BackendIdentity {
+        name: padded(&backend.name),
+        address: octets(backend.address.ip()),
+        port: backend.address.port(),
+        family: family(backend.address.ip()),
+        state: state(backend.state),
+        weight: backend.weight.into(),
+        service,
+        generation,
+        removed_at: 0,
+        reserved: 0,
+    }
+}
+
+/// The backend that an identity keeps.
+pub(crate) fn backend(identity: &abi::BackendIdentity) -> Backend {
+    Backend {
+        name: text(&identity.name),
+        address: SocketAddr::new(address(identity.address, identity.family), identity.port),
+        weight: u16::try_from(identity.weight).unwrap_or(u16::MAX),
+        state: if identity.state == abi::BACKEND_ACTIVE { BackendState::Active } else { BackendState::Draining },
+    }
+}
+
+/// What the program reads of a backend: it derives from what is kept of it.
+pub(crate) const fn backend_record(identity: &abi::BackendIdentity) -> abi::BackendRecord {
+    abi::BackendRecord {
+        address: identity.address,
+        generation: identity.generation,
+        state: identity.state,
+        family: identity.family,
+        padding: 0,
+        service: identity.service,
+        reserved: 0,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_too_long_are_cut_between_characters() {
+        assert_eq!(text(&padded::<4>("abcé")), "abc");
+        assert_eq!(text(&padded::<4>("abcd")), "abcd");
+        assert_eq!(text(&padded::<8>("")), "");
+    }
+
+    #[test]
+    fn services_and_backends_survive_the_kernel() {
+        let one = Service {
+            name: "web".into(),
+            address: "192.0.2.10:80".parse().unwrap(),
+            protocol: Protocol::Udp,
+            table_size: 251,
+            forwarding: Forwarding::L2,
+            affinity: Affinity::SourceIp,
+            tracking: Tracking::Always,
+            settle_time: Duration::from_secs(600),
+            settle_limit: Some(Duration::from_secs(3600)),
+            backends: Vec::new(),
+        };
+        assert_eq!(service(&service_identity(&one, &HashSeed::default(), 512)), one);
+        let two = Backend {
+            name: "b1".into(),
+            address: "[2001:db8::1]:8080".parse().unwrap(),
+            weight: 7,
+            state: BackendState::Draining,
+        };
+        assert_eq!(backend(&backend_identity(&two, 1, 9)), two);
+    }
+}

@@ -1,0 +1,194 @@
+//! Reading everything there is to show.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use maglev_core::{
+    sample::{BackendId, BackendSample, Counters, Event, Sample, ServiceSample, Slots},
+    slot::{Deadline, Phase, SlotWord},
+};
+use maglev_probe_abi::{self as abi, BackendCounters, ServiceCounters, Verdict};
+
+use crate::{
+    actor::Actor,
+    clock::since_boot,
+    error::DatapathError,
+    maps::Maps,
+    record,
+    state::{ServiceState, State},
+};
+
+/// Reads a sample.
+pub(crate) fn read(maps: &Maps) -> Result<Sample, DatapathError> {
+    let state = State::read_settled(maps)?;
+    let now = since_boot();
+    let highest = |numbers: Option<&u32>| numbers.map_or(0, |&number| number + 1);
+
+    let backend_counters: BTreeMap<u32, BackendCounters> = maps
+        .backend_counters
+        .first_per_processor(highest(state.backends.keys().next_back()))?
+        .into_iter()
+        .map(|(number, counters)| (number, sum_of_backend(&counters)))
+        .collect();
+    let service_counters: BTreeMap<u32, ServiceCounters> = maps
+        .service_counters
+        .first_per_processor(highest(state.services.keys().next_back()))?
+        .into_iter()
+        .map(|(number, counters)| (number, sum_of_service(&counters)))
+        .collect();
+    let verdicts = maps.verdicts.first_per_processor(Verdict::COUNT)?;
+    let processors = verdicts.first().map_or(0, |(_, counts)| counts.len());
+
+    let mut services = state
+        .services
+        .values()
+        .map(|service| {
+            let counters = service_counters.get(&service.number).copied().unwrap_or_default();
+            read_service(maps, &state.meta, service, counters, &backend_counters, now)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+
+    Ok(Sample {
+        taken_at: now,
+        wall: Some(SystemTime::now()),
+        state_version: state.meta.state_version,
+        services,
+        verdicts: Verdict::ALL
+            .iter()
+            .zip(&verdicts)
+            .map(|(verdict, (_, counts))| (verdict.word(), counts.iter().sum()))
+            .collect(),
+        processors: (0..processors)
+            .map(|processor| verdicts.iter().map(|(_, counts)| counts[processor]).sum())
+            .collect(),
+        events: events(maps)?,
+    })
+}
+
+fn read_service(
+    maps: &Maps,
+    meta: &abi::Meta,
+    state: &ServiceState,
+    counters: ServiceCounters,
+    backend_counters: &BTreeMap<u32, BackendCounters>,
+    now: Duration,
+) -> Result<ServiceSample, DatapathError> {
+    let slots = read_slots(maps, meta, state, now)?;
+    let mut owned = BTreeMap::<u32, u32>::new();
+    for owner in slots.owner.iter() {
+        *owned.entry(owner.0).or_default() += 1;
+    }
+    let backends = state
+        .service
+        .backends
+        .iter()
+        .zip(&state.numbers)
+        .map(|(backend, &number)| {
+            let counters = backend_counters.get(&number).copied().unwrap_or_default();
+            BackendSample {
+                id: BackendId(number),
+                name: backend.name.clone(),
+                address: backend.address,
+                weight: backend.weight,
+                state: backend.state,
+                slots: owned.get(&number).copied().unwrap_or(0),
+                counters: Counters {
+                    packets: counters.packets,
+                    bytes: counters.bytes,
+                    new_connections: counters.new_connections,
+                    held_packets: counters.held_packets,
+                },
+                quiet: (counters.last_packet != 0)
+                    .then(|| now.saturating_sub(Duration::from_millis(counters.last_packet))),
+            }
+        })
+        .collect();
+    let service = &state.service;
+    Ok(ServiceSample {
+        name: service.name.clone(),
+        address: service.address,
+        protocol: service.protocol,
+        forwarding: service.forwarding,
+        affinity: service.affinity,
+        tracking: service.tracking,
+        settle_time: service.settle_time,
+        counters: Counters {
+            packets: counters.packets,
+            bytes: counters.bytes,
+            new_connections: counters.new_connections,
+            held_packets: counters.held_packets,
+        },
+        unremembered: counters.unremembered,
+        backends,
+        slots,
+    })
+}
+
+fn read_slots(maps: &Maps, meta: &abi::Meta, state: &ServiceState, now: Duration) -> Result<Slots, DatapathError> {
+    let size = state.service.table_size as usize;
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let words = maps.slots.read(state.first_row(), state.rows())?;
+    let deadlines = maps.deadlines.read(state.first_row(), state.rows())?;
+    let mut hits = vec![0_u64; size];
+    for processor in 0..meta.processors {
+        let counted = maps.slot_hits.read(processor * meta.rows + state.first_row(), state.rows())?;
+        for (sum, count) in hits.iter_mut().zip(counted) {
+            *sum += count;
+        }
+    }
+    let words = words.into_iter().take(size).map(SlotWord);
+    let (owner, previous): (Vec<_>, Vec<_>) = words
+        .zip(deadlines.into_iter().map(Deadline))
+        .map(|(word, deadline)| {
+            let previous = if word.phase(deadline, now) == Phase::Settled { 0 } else { word.previous() };
+            (BackendId(word.owner()), BackendId(previous))
+        })
+        .unzip();
+    Ok(Slots { owner: owner.into(), previous: previous.into(), hits: hits.into() })
+}
+
+/// The events on record, the oldest first.
+fn events(maps: &Maps) -> Result<Vec<Event>, DatapathError> {
+    let mut events: Vec<_> = maps
+        .events
+        .all()?
+        .into_iter()
+        .filter(|(_, event)| event.sequence != 0)
+        .map(|(_, event)| Event {
+            sequence: event.sequence,
+            at: UNIX_EPOCH + Duration::from_nanos(event.at),
+            actor: Actor::in_words(event.user, event.process, &record::text(&event.terminal)),
+            action: record::text(&event.action),
+            service: record::text(&event.service),
+            backend: record::text(&event.backend),
+            detail: record::text(&event.detail),
+            moved: event.moved,
+            minimum: event.minimum,
+        })
+        .collect();
+    events.sort_by_key(|event| event.sequence);
+    Ok(events)
+}
+
+fn sum_of_backend(counters: &[BackendCounters]) -> BackendCounters {
+    counters.iter().fold(BackendCounters::default(), |sum, one| BackendCounters {
+        packets: sum.packets + one.packets,
+        bytes: sum.bytes + one.bytes,
+        new_connections: sum.new_connections + one.new_connections,
+        held_packets: sum.held_packets + one.held_packets,
+        last_packet: sum.last_packet.max(one.last_packet),
+    })
+}
+
+fn sum_of_service(counters: &[ServiceCounters]) -> ServiceCounters {
+    counters.iter().fold(ServiceCounters::default(), |sum, one| ServiceCounters {
+        packets: sum.packets + one.packets,
+        bytes: sum.bytes + one.bytes,
+        new_connections: sum.new_connections + one.new_connections,
+        held_packets: sum.held_packets + one.held_packets,
+        unremembered: sum.unremembered + one.unremembered,
+    })
+}

@@ -1,0 +1,141 @@
+//! Giving slots to their owners in place, one store a slot, by the rules of [`maglev_core::slot`].
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use maglev_core::{
+    service::Tracking,
+    slot::{Deadline, Rewrite, SlotWord, forget_previous, reassign},
+    table::LookupTable,
+};
+
+use crate::{clock::milliseconds_since_boot, error::DatapathError, maps::WritableRows, state::ServiceState};
+
+/// Longer than the rules ever make a slot wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Gives every slot of `service` to the owner that its active backends call for, and takes the backends in `leaving`
+/// out of all of them. `re_routed` is called once no slot names a leaving backend whose word could be stored at once.
+pub(crate) fn write_slots(
+    rows: &WritableRows,
+    service: &ServiceState,
+    leaving: &BTreeSet<u32>,
+    re_routed: &mut dyn FnMut() -> Result<(), DatapathError>,
+) -> Result<(), DatapathError> {
+    let table = LookupTable::of_service(&service.service, &service.seed())?;
+    let owner_of = |slot: usize| {
+        table.slots().get(slot).and_then(|&index| service.numbers.get(index as usize)).copied().unwrap_or(0)
+    };
+    let writer = SlotWriter::new(rows, service, leaving);
+    let mut pending: Vec<usize> = (0..table.slots().len()).collect();
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        let now = milliseconds_since_boot();
+        pending.retain(|&slot| !writer.write(slot, owner_of(slot), now));
+        if !told {
+            re_routed()?;
+            told = true;
+        }
+        if pending.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            let service = service.service.name.clone();
+            return Err(DatapathError::StillSettling { service, slots: pending.len() });
+        }
+        // Their deadlines pass within a second, or are put off.
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+struct SlotWriter<'a> {
+    rows: &'a WritableRows,
+    leaving: &'a BTreeSet<u32>,
+    first_slot: usize,
+    settle_time: u64,
+    settle_limit: u64,
+    settles: bool,
+}
+
+impl<'a> SlotWriter<'a> {
+    fn new(rows: &'a WritableRows, service: &ServiceState, leaving: &'a BTreeSet<u32>) -> Self {
+        Self {
+            rows,
+            leaving,
+            first_slot: service.identity.first_slot as usize,
+            settle_time: service.identity.settle_milliseconds,
+            settle_limit: service.identity.settle_limit_milliseconds,
+            settles: service.service.tracking == Tracking::Settling,
+        }
+    }
+
+    /// Gives the slot to `owner`; `false` if that has to wait.
+    fn write(&self, slot: usize, owner: u32, now: u64) -> bool {
+        let (mut word, deadline) = self.read(slot);
+        if self.leaving.contains(&word.previous()) {
+            match forget_previous(word, deadline, word.previous(), now) {
+                Rewrite::Wait => return false,
+                rewrite => word = self.store(slot, word, rewrite, now),
+            }
+        }
+        let holds = self.settles && !self.leaving.contains(&word.owner());
+        let (_, deadline) = self.read(slot);
+        match reassign(word, deadline, owner, now, self.settle_time, holds) {
+            Rewrite::Wait => false,
+            rewrite => {
+                self.store(slot, word, rewrite, now);
+                true
+            }
+        }
+    }
+
+    fn read(&self, slot: usize) -> (SlotWord, Deadline) {
+        let at = self.first_slot + slot;
+        let word = self.rows.slots.words()[at].load(Ordering::SeqCst);
+        let deadline = self.rows.deadlines.words()[at].load(Ordering::SeqCst);
+        (SlotWord(word), Deadline(deadline))
+    }
+
+    fn store(&self, slot: usize, word: SlotWord, rewrite: Rewrite, now: u64) -> SlotWord {
+        let at = self.first_slot + slot;
+        let word_after = match rewrite {
+            Rewrite::Unchanged | Rewrite::Wait => return word,
+            Rewrite::Word(word) => word,
+            Rewrite::DeadlineThenWord(deadline, word) => {
+                let limit = match self.settle_limit {
+                    0 => 0,
+                    limit => Deadline::new(deadline.epoch(), now + limit).0,
+                };
+                self.rows.settle_limits.words()[at].store(limit, Ordering::SeqCst);
+                self.rows.deadlines.words()[at].store(deadline.0, Ordering::SeqCst);
+                word
+            }
+        };
+        self.rows.slots.words()[at].store(word_after.0, Ordering::SeqCst);
+        word_after
+    }
+}
+
+/// Empties rows that belonged to a service before, for a new one: no owner, no deadline, no hits.
+///
+/// Epochs go on from where they were: what is remembered of the old service's flows stays out of date.
+pub(crate) fn clear_rows(rows: &WritableRows, first_slot: u32, table_size: u32, slot_rows: u32, processors: u32) {
+    let slots = first_slot as usize..(first_slot + table_size) as usize;
+    for at in slots.clone() {
+        let word = SlotWord(rows.slots.words()[at].load(Ordering::SeqCst));
+        let deadline = Deadline(rows.deadlines.words()[at].load(Ordering::SeqCst));
+        let latest = if deadline.epoch().is_after(word.epoch()) { deadline.epoch() } else { word.epoch() };
+        rows.slots.words()[at].store(SlotWord::new(0, 0, latest).0, Ordering::SeqCst);
+    }
+    let words = slot_rows as usize * maglev_probe_abi::ROW_WORDS;
+    for processor in 0..processors as usize {
+        for hits in &rows.slot_hits.words()[processor * words + slots.start..processor * words + slots.end] {
+            hits.store(0, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Bringing a datapath up, and taking it down.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use maglev_core::{
+    config::Config,
+    service::{Forwarding, Service},
+};
+use maglev_probe_abi::{self as abi, ROW_WORDS, map};
+
+use crate::{
+    attach::{aya_error, attach, require_free},
+    bpffs::ensure_mounted,
+    datapath::Datapath,
+    error::DatapathError,
+    instance::Instance,
+    kernel::{Access, link_interface, locked_bytes, possible_processors},
+    maps::Maps,
+    network::{Interface, current_namespace},
+    object,
+};
+
+/// The maps whose size is chosen when they are made.
+pub(crate) const MAPS_OF_ROWS: [&str; 4] = [map::SLOTS, map::DEADLINES, map::SETTLE_LIMITS, map::SLOT_HITS];
+
+/// What came of bringing a datapath up.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The interfaces that it is attached to, and how.
+    pub interfaces: Vec<(String, &'static str)>,
+    /// How much memory its maps lock, in bytes.
+    pub locked_bytes: u64,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Loads, attaches and pins a datapath as `config` says. Either all of it is there afterwards, or nothing.
+///
+/// # Errors
+///
+/// When it cannot be brought up; then nothing was left behind.
+pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError> {
+    require_supported(&config.services)?;
+    if config.datapath.interfaces.is_empty() {
+        return Err(DatapathError::NoInterface);
+    }
+    let interfaces =
+        config.datapath.interfaces.iter().map(|name| require_free(name)).collect::<Result<Vec<_>, _>>()?;
+    for interface in &interfaces {
+        require_forwarding(config, interface)?;
+    }
+    ensure_mounted()?;
+    let _others_wait = Instance::lock_all()?;
+    if instance.exists() {
+        // A start that was killed half-way has no link; a running instance has.
+        if !instance.links()?.is_empty() {
+            return Err(DatapathError::AlreadyRunning(instance.name().to_owned()));
+        }
+        instance.remove_pins()?;
+    }
+    let result = start(instance, config, &interfaces);
+    if result.is_err() {
+        // The error at hand is the one to tell.
+        let _ = instance.remove_pins();
+    }
+    result
+}
+
+fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Result<Started, DatapathError> {
+    fs::create_dir_all(instance.maps())
+        .map_err(|error| DatapathError::of_io("create the folder of pins", error))?;
+    let (mut ebpf, locked_bytes) = load(instance, config)?;
+    let datapath = Datapath::open(instance)?;
+    datapath.set_settings(config)?;
+    for service in &config.services {
+        datapath.add_service(service, &config.seed)?;
+    }
+    let mut warnings = datapath.keep_neighbours(&config.services);
+    warnings.extend(config.warnings.iter().map(ToString::to_string));
+    let program = balancer(&mut ebpf)?;
+    let attached = interfaces
+        .iter()
+        .map(|interface| {
+            let mode = attach(program, interface, config.datapath.attach_mode, &instance.link(interface.index))?;
+            Ok((interface.name.clone(), mode))
+        })
+        .collect::<Result<Vec<_>, DatapathError>>()?;
+    Ok(Started { interfaces: attached, locked_bytes, warnings })
+}
+
+/// Loads the object and pins its maps and the program.
+fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathError> {
+    let rows = rows_for(config);
+    let processors = u32::try_from(possible_processors()?).unwrap_or(u32::MAX);
+    let object = object::bytes()?;
+    let mut loader = EbpfLoader::new();
+    for name in MAPS_OF_ROWS {
+        loader.map_max_entries(name, if name == map::SLOT_HITS { rows * processors } else { rows });
+    }
+    let mut ebpf = loader
+        .load(&object)
+        .map_err(|error| aya_error("load the maps".to_owned(), error))?;
+    let mut locked = 0;
+    for (name, map) in ebpf.maps_mut() {
+        // What the compiler makes of constants is no map of ours, and its name no pin's.
+        if name.starts_with('.') {
+            continue;
+        }
+        map.pin(instance.maps().join(name)).map_err(|error| aya_error(format!("pin map {name}"), error))?;
+    }
+    for name in fs::read_dir(instance.maps()).map_err(|error| DatapathError::of_io("read the pins", error))?.flatten() {
+        locked += locked_bytes(&name.path()).unwrap_or(0);
+    }
+    let program = balancer(&mut ebpf)?;
+    program.load().map_err(|error| aya_error("load the program".to_owned(), error))?;
+    program.pin(instance.program()).map_err(|error| aya_error("pin the program".to_owned(), error))?;
+
+    let maps = Maps::open(&instance.maps(), Access::Write)?;
+    let network_namespace =
+        current_namespace().map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
+    let meta = abi::Meta { schema: abi::SCHEMA, rows, processors, network_namespace, ..abi::Meta::default() };
+    maps.meta.set(&0, &meta)?;
+    Ok((ebpf, locked))
+}
+
+fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
+    let missing = || DatapathError::of_io("find the program `maglev` in the object", std::io::ErrorKind::NotFound.into());
+    ebpf.program_mut("maglev")
+        .ok_or_else(missing)?
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| aya_error("use the program `maglev`".to_owned(), error))
+}
+
+/// The rows that all services of `config` may have together.
+fn rows_for(config: &Config) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "a row has 512 words")]
+    config.datapath.max_slots.div_ceil(ROW_WORDS as u32)
+}
+
+/// Refuses, by name, what the program cannot do yet.
+pub(crate) fn require_supported(services: &[Service]) -> Result<(), DatapathError> {
+    let mut missing = Vec::new();
+    for service in services {
+        if service.address.is_ipv6() {
+            missing.push(format!("service {}: IPv6 ({})", service.name, service.address));
+        }
+        for backend in service.backends.iter().filter(|backend| backend.address.is_ipv6()) {
+            missing.push(format!("service {}, backend {}: IPv6 ({})", service.name, backend.name, backend.address));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotYet(missing)) }
+}
+
+/// The kernel tells an XDP program a way only where it forwards.
+fn require_forwarding(config: &Config, interface: &Interface) -> Result<(), DatapathError> {
+    let asks_the_kernel = config.datapath.gateway_mac.is_none()
+        && config.services.iter().any(|service| service.forwarding != Forwarding::Observe);
+    let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", interface.name);
+    let off = fs::read_to_string(path).is_ok_and(|text| text.trim() == "0");
+    if asks_the_kernel && off {
+        let sysctl = format!("net.ipv4.conf.{}.forwarding", interface.name);
+        return Err(DatapathError::ForwardingOff { interface: interface.name.clone(), sysctl });
+    }
+    Ok(())
+}
+
+/// Detaches a datapath and takes its pins and neighbours away.
+///
+/// # Errors
+///
+/// When it is not running, or something of it cannot be taken away.
+pub fn down(instance: &Instance) -> Result<(), DatapathError> {
+    if !instance.exists() {
+        return Err(DatapathError::not_running(instance));
+    }
+    let _others_wait = Instance::lock_all()?;
+    if let Ok(datapath) = Datapath::open(instance) {
+        datapath.forget_neighbours();
+    }
+    let interfaces: Vec<u32> = instance.links()?.iter().filter_map(|link| link_interface(link).ok()).collect();
+    instance.remove_pins()?;
+    for interface in interfaces {
+        wait_until_free(interface);
+    }
+    Ok(())
+}
+
+/// The kernel lets a link go a moment after its last pin is gone.
+fn wait_until_free(interface: u32) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        match Interface::by_index(interface) {
+            Ok(Interface { holder: Some(holder), .. }) if holder.name == "maglev" => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            _ => return,
+        }
+    }
+}
