@@ -69,7 +69,9 @@ pub enum ChangeError {
         weight: u16,
     },
     /// After it no backend would be active.
-    #[error("{name} is the last active backend of service {service}: without it, new connections have nowhere to go")]
+    #[error(
+        "{name} is the last active backend of service {service}: without it, new connections have nowhere to go"
+    )]
     LastActive {
         /// The service's name.
         service: String,

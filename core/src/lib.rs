@@ -12,9 +12,13 @@ pub mod slot;
 #[cfg(feature = "std")]
 pub mod change;
 #[cfg(feature = "std")]
+pub mod config;
+#[cfg(feature = "std")]
 pub mod permutation;
 #[cfg(feature = "std")]
 pub mod plan;
+#[cfg(feature = "std")]
+pub mod rules;
 #[cfg(feature = "std")]
 pub mod sample;
 #[cfg(feature = "std")]
@@ -23,3 +27,5 @@ pub mod seed;
 pub mod service;
 #[cfg(feature = "std")]
 pub mod table;
+#[cfg(feature = "std")]
+pub mod words;

@@ -24,7 +24,8 @@ impl Permutation {
         assert!(table_size >= 2, "a table of {table_size} slots has no permutations");
         let (first, second) = murmur3_x64_128(key.as_bytes(), murmur_seed);
         let size = u64::from(table_size);
-        let below_size = |value: u64| u32::try_from(value).unwrap_or_else(|_| unreachable!("less than the table size"));
+        let below_size =
+            |value: u64| u32::try_from(value).unwrap_or_else(|_| unreachable!("less than the table size"));
         Self { offset: below_size(first % size), skip: below_size(second % (size - 1) + 1) }
     }
 

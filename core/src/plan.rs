@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
+use crate::seed::HashSeed;
 use crate::{
     change::{Change, ChangeError},
     service::{BackendState, Service},
     table::{LookupTable, NO_BACKEND, TableError},
 };
-use crate::seed::HashSeed;
 
 /// Two tables of one service, and what lies between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +132,9 @@ impl Plan {
             moved += u32::from(old != new);
         }
         // Slots that nobody owned have to move too, once somebody is there to own them.
-        let unowned = |owners: &[u32]| u32::try_from(owners.iter().filter(|&&o| o == NO_BACKEND).count()).unwrap_or(u32::MAX);
+        let unowned = |owners: &[u32]| {
+            u32::try_from(owners.iter().filter(|&&o| o == NO_BACKEND).count()).unwrap_or(u32::MAX)
+        };
         let minimum = backends.iter().map(|row| row.before.saturating_sub(row.after)).sum::<u32>()
             + unowned(&owners_before).saturating_sub(unowned(&owners_after));
         Ok(Self {
@@ -166,9 +168,14 @@ impl Balance {
         let table = LookupTable::of_service(service, seed)?;
         let counts = table.counts(service.backends.len());
         let total: f64 = service.active_backends().map(|backend| f64::from(backend.weight)).sum();
-        let ratios = service.backends.iter().zip(counts).filter(|(backend, _)| backend.state == BackendState::Active).map(
-            |(backend, slots)| f64::from(slots) / f64::from(service.table_size) / (f64::from(backend.weight) / total),
-        );
+        let ratios = service
+            .backends
+            .iter()
+            .zip(counts)
+            .filter(|(backend, _)| backend.state == BackendState::Active)
+            .map(|(backend, slots)| {
+                f64::from(slots) / f64::from(service.table_size) / (f64::from(backend.weight) / total)
+            });
         Ok(ratios.fold(None, |balance: Option<Self>, ratio| {
             Some(balance.map_or(Self { most: ratio, least: ratio }, |b| Self {
                 most: b.most.max(ratio),

@@ -93,7 +93,10 @@ mod tests {
     fn default_is_ciliums() {
         let seed: HashSeed = "JLfvgnHc2kaSUFaI".parse().unwrap();
         assert_eq!(seed, HashSeed::default());
-        assert_eq!((seed.murmur(), seed.jhash_v4(), seed.jhash_v6()), (616_034_178, 1_910_299_206, 2_454_738_568));
+        assert_eq!(
+            (seed.murmur(), seed.jhash_v4(), seed.jhash_v6()),
+            (616_034_178, 1_910_299_206, 2_454_738_568)
+        );
         assert_eq!(seed.to_string(), "JLfvgnHc2kaSUFaI");
     }
 

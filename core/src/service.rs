@@ -1,14 +1,22 @@
 //! What a service is: its address, its backends, and how its packets are hashed, tracked and forwarded.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::words::words;
 
 /// The longest name of a service or backend, in bytes.
 pub const MAX_NAME: usize = 63;
 
 /// The weight of a backend of which nothing is said (Cilium's `DefaultBackendWeight`).
 pub const DEFAULT_WEIGHT: u16 = 100;
+
+/// The table size of a service of which nothing is said: Cilium's default.
+pub const DEFAULT_TABLE_SIZE: u32 = 16_381;
+
+/// The settle time of a service of which nothing is said.
+pub const DEFAULT_SETTLE_TIME: Duration = Duration::from_mins(10);
 
 /// A service: one address, port and protocol, and the backends that share its flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,24 +110,6 @@ pub enum Tracking {
     Always,
     /// None: the table alone decides.
     Never,
-}
-
-macro_rules! words {
-    ($($type:ty { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
-        impl $type {
-            /// The word for it in configurations, JSON and on screen.
-            #[must_use]
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.pad(self.word())
-            }
-        }
-    )+};
 }
 
 words! {

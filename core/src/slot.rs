@@ -153,7 +153,11 @@ impl Deadline {
         let wanted = now + settle_time;
         let time = if wanted < limit { wanted } else { limit };
         let fresh = self.epoch().0 != epoch.0;
-        if fresh || time >= self.time() + PUT_OFF_STEP_MILLISECONDS { Some(Self::new(epoch, time)) } else { None }
+        if fresh || time >= self.time() + PUT_OFF_STEP_MILLISECONDS {
+            Some(Self::new(epoch, time))
+        } else {
+            None
+        }
     }
 }
 
@@ -352,20 +356,28 @@ mod tests {
         let deadline = Deadline::new(Epoch::new(5), 11_000);
         assert_eq!(
             reassign(word, deadline, 3, 5000, SETTLE, true),
-            Rewrite::DeadlineThenWord(Deadline::new(Epoch::new(5), 15_000), SlotWord::new(3, 1, Epoch::new(5)))
+            Rewrite::DeadlineThenWord(
+                Deadline::new(Epoch::new(5), 15_000),
+                SlotWord::new(3, 1, Epoch::new(5))
+            )
         );
         assert_eq!(reassign(word, deadline, 3, 10_001, SETTLE, true), Rewrite::Wait);
         // Once it has passed the slot settles anew, for the owner that it had until now.
         assert_eq!(
             reassign(word, deadline, 3, 11_000, SETTLE, true),
-            Rewrite::DeadlineThenWord(Deadline::new(Epoch::new(6), 21_000), SlotWord::new(3, 2, Epoch::new(6)))
+            Rewrite::DeadlineThenWord(
+                Deadline::new(Epoch::new(6), 21_000),
+                SlotWord::new(3, 2, Epoch::new(6))
+            )
         );
     }
 
     #[test]
     fn every_order_of_the_loads_of_a_publication_is_settled_or_settling_as_it_must() {
         let (old, old_deadline) = (SlotWord::new(2, 1, Epoch::new(5)), Deadline::new(Epoch::new(5), 11_000));
-        let Rewrite::DeadlineThenWord(new_deadline, new) = reassign(old, old_deadline, 3, 12_000, SETTLE, true) else {
+        let Rewrite::DeadlineThenWord(new_deadline, new) =
+            reassign(old, old_deadline, 3, 12_000, SETTLE, true)
+        else {
             panic!("a lapsed slot is settled, and its change starts a period");
         };
         assert_eq!(old.phase(old_deadline, 12_000), Phase::Settled);
@@ -381,7 +393,10 @@ mod tests {
             forget_previous(word, deadline, 1, 5000),
             Rewrite::Word(SlotWord::new(2, 2, Epoch::new(5)))
         );
-        assert_eq!(forget_previous(word, deadline, 1, 11_000), Rewrite::Word(SlotWord::new(2, 0, Epoch::new(5))));
+        assert_eq!(
+            forget_previous(word, deadline, 1, 11_000),
+            Rewrite::Word(SlotWord::new(2, 0, Epoch::new(5)))
+        );
         assert_eq!(forget_previous(word, deadline, 9, 5000), Rewrite::Unchanged);
         // The present owner of a settled slot leaves: nobody has connections worth holding.
         assert_eq!(

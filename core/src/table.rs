@@ -25,7 +25,9 @@ pub struct LookupTable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// A permutation visits every slot only where the size is prime.
-    #[error("table size {0} is not a prime; use one of Cilium's: 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071")]
+    #[error(
+        "table size {0} is not a prime; use one of Cilium's: 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521, 131071"
+    )]
     NotPrime(u32),
     /// There is no room for it.
     #[error("table size {0} is over the largest, {MAX_TABLE_SIZE}")]
@@ -98,7 +100,10 @@ impl LookupTable {
         // Cilium divides whole numbers here: weights whose mean is below 2 count for nothing.
         let sum: u64 = turns.iter().map(|turn| u64::from(turn.weight)).sum();
         let weighted = sum / turns.len() as u64 > 1;
-        #[expect(clippy::cast_precision_loss, reason = "the sum of weights is far below 2^53, as in Cilium's float64")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the sum of weights is far below 2^53, as in Cilium's float64"
+        )]
         let (sum, count) = (sum as f64, turns.len() as f64);
         let mut due: Vec<f64> = turns.iter().map(|turn| f64::from(turn.weight) / count).collect();
 

@@ -1,0 +1,283 @@
+//! The rules that services keep, in one place for a configuration and for a change to what is running.
+
+mod address;
+mod finding;
+mod name;
+mod rule;
+mod weights;
+
+use std::time::Duration;
+
+use address::{check_endpoint, check_family};
+pub use finding::{BrokenRules, Finding, Place};
+pub use name::check_name;
+pub use rule::{Rule, Warning};
+use weights::check_weights;
+
+use crate::{
+    change::Change,
+    config::{Config, Datapath},
+    service::{Protocol, Service, Tracking},
+    slot::TIME_BITS,
+    table::check_table_size,
+};
+
+/// Slots are handed out in rows of so many: a row is a page of memory.
+pub const ROW_SLOTS: u32 = 512;
+
+/// The longest settle time and settle limit: half of what a deadline holds, since it counts from the boot.
+pub const MAX_SETTLE_TIME: Duration = Duration::from_millis(1 << (TIME_BITS - 1));
+
+/// The slots that a table of that size takes: whole rows.
+#[must_use]
+pub const fn slots_taken(table_size: u32) -> u64 {
+    (table_size as u64).next_multiple_of(ROW_SLOTS as u64)
+}
+
+/// Checks a service by itself. It may be without a backend: `--force` can bring that about.
+///
+/// # Errors
+///
+/// Every rule that it breaks.
+pub fn check_service(service: &Service, datapath: &Datapath) -> Result<Vec<Finding<Warning>>, BrokenRules> {
+    let mut findings = Findings::default();
+    findings.check_service(0, service, datapath);
+    findings.into_result()
+}
+
+/// Checks `after`, a running service after `changes`.
+///
+/// What takes backends out, or back in, is never refused here: it is what an operator does in an emergency, and breaks
+/// no rule but that of weights, of which there is a warning.
+///
+/// # Errors
+///
+/// Every rule that the service breaks, where `changes` add a backend or set a weight.
+pub fn check_changes(
+    changes: &[Change],
+    after: &Service,
+    datapath: &Datapath,
+) -> Result<Vec<Finding<Warning>>, BrokenRules> {
+    let mut findings = Findings::default();
+    findings.check_service(0, after, datapath);
+    let strict = changes.iter().any(|change| matches!(change, Change::Add(_) | Change::SetWeight(..)));
+    if !strict {
+        let ignored =
+            findings.broken.drain(..).filter(|broken| matches!(broken.what, Rule::WeightsIgnored { .. }));
+        findings.warnings.extend(ignored.map(|broken| Finding {
+            place: broken.place,
+            subject: broken.subject,
+            what: Warning::WeightsIgnored(broken.what),
+        }));
+    }
+    findings.into_result()
+}
+
+/// Checks a whole configuration.
+///
+/// # Errors
+///
+/// Every rule that it breaks.
+pub fn check_config(config: &Config) -> Result<Vec<Finding<Warning>>, BrokenRules> {
+    let mut findings = Findings::default();
+    findings.check_datapath(&config.datapath);
+    for (index, service) in config.services.iter().enumerate() {
+        findings.check_service(index, service, &config.datapath);
+        findings.check_beside(index, &config.services);
+    }
+    findings.check_room(config);
+    if config.services.is_empty() {
+        findings.warn(Place { service: None, backend: None, key: "services" }, "", Warning::NoServices);
+    }
+    findings.into_result()
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Findings {
+    broken: Vec<Finding<Rule>>,
+    warnings: Vec<Finding<Warning>>,
+}
+
+impl Findings {
+    fn into_result(self) -> Result<Vec<Finding<Warning>>, BrokenRules> {
+        if self.broken.is_empty() { Ok(self.warnings) } else { Err(BrokenRules(self.broken)) }
+    }
+
+    fn broken(&mut self, place: Place, subject: &str, what: Rule) {
+        self.broken.push(Finding { place, subject: subject.to_owned(), what });
+    }
+
+    fn warn(&mut self, place: Place, subject: &str, what: Warning) {
+        self.warnings.push(Finding { place, subject: subject.to_owned(), what });
+    }
+
+    fn check_datapath(&mut self, datapath: &Datapath) {
+        let at = |key| Place { service: None, backend: None, key };
+        for (index, interface) in datapath.interfaces.iter().enumerate() {
+            if let Err(rule) = name::check_interface(interface) {
+                self.broken(at("interfaces"), "datapath", rule);
+            } else if datapath.interfaces[..index].contains(interface) {
+                self.broken(at("interfaces"), "datapath", Rule::InterfaceTwice(interface.clone()));
+            }
+        }
+        if let Some(Err(rule)) = datapath.tunnel_source_v4.map(|source| address::check_source(source.into()))
+        {
+            self.broken(at("tunnel-source-v4"), "datapath", rule);
+        }
+        if let Some(Err(rule)) = datapath.tunnel_source_v6.map(|source| address::check_source(source.into()))
+        {
+            self.broken(at("tunnel-source-v6"), "datapath", rule);
+        }
+        if datapath.gateway_mac.is_some_and(|mac| mac[0] & 1 == 1 || mac == [0; 6]) {
+            self.broken(at("gateway-mac"), "datapath", Rule::GatewayMac);
+        }
+    }
+
+    fn check_service(&mut self, index: usize, service: &Service, datapath: &Datapath) {
+        let at = |key| Place { service: Some(index), backend: None, key };
+        let subject = format!("service {}", service.name);
+        let checks = [
+            ("name", check_name(&service.name)),
+            ("address", check_endpoint(service.address)),
+            ("table-size", check_table_size(service.table_size).map_err(Rule::from)),
+            ("tracking", check_tracking(service)),
+            ("settle-time", check_settle_time(service.settle_time)),
+            ("settle-limit", check_settle_limit(service)),
+            ("backends.weight", check_weights(service)),
+        ];
+        for (key, check) in checks {
+            if let Err(rule) = check {
+                self.broken(at(key), &subject, rule);
+            }
+        }
+        for backend in 0..service.backends.len() {
+            self.check_backend(index, service, backend, datapath);
+        }
+
+        let active = u32::try_from(service.active_backends().count()).unwrap_or(u32::MAX);
+        if active == 0 {
+            self.warn(at("backends"), &subject, Warning::NoActiveBackend);
+        }
+        if active > service.table_size {
+            let table_size = service.table_size;
+            self.warn(at("backends"), &subject, Warning::MoreBackendsThanSlots { active, table_size });
+        }
+    }
+
+    fn check_backend(&mut self, service_index: usize, service: &Service, index: usize, datapath: &Datapath) {
+        let at = |key| Place { service: Some(service_index), backend: Some(index), key };
+        let backend = &service.backends[index];
+        let subject = format!("backend {} of service {}", backend.name, service.name);
+        let earlier = &service.backends[..index];
+        let checks = [
+            ("name", check_name(&backend.name)),
+            (
+                "name",
+                match earlier.iter().any(|other| other.name == backend.name) {
+                    true => Err(Rule::BackendNameTaken(backend.name.clone())),
+                    false => Ok(()),
+                },
+            ),
+            ("address", check_endpoint(backend.address)),
+            (
+                "address",
+                match earlier.iter().find(|other| other.address == backend.address) {
+                    Some(other) => Err(Rule::BackendAddressTaken(other.name.clone())),
+                    None => Ok(()),
+                },
+            ),
+            ("address", check_family(service, backend, datapath)),
+            ("weight", if backend.weight == 0 { Err(Rule::WeightZero) } else { Ok(()) }),
+        ];
+        for (key, check) in checks {
+            if let Err(rule) = check {
+                self.broken(at(key), &subject, rule);
+            }
+        }
+        let ports = (backend.address.port(), service.address.port());
+        if ports.0 != ports.1 {
+            self.warn(at("address"), &subject, Warning::OtherPort { backend: ports.0, service: ports.1 });
+        }
+    }
+
+    /// Checks what a service may not share with those before it, and what a configuration asks of it beyond what
+    /// holds of a running one.
+    fn check_beside(&mut self, index: usize, services: &[Service]) {
+        let at = |key| Place { service: Some(index), backend: None, key };
+        let (service, earlier) = (&services[index], &services[..index]);
+        let subject = format!("service {}", service.name);
+        if earlier.iter().any(|other| other.name == service.name) {
+            self.broken(at("name"), &subject, Rule::ServiceNameTaken(service.name.clone()));
+        }
+        let listens =
+            |other: &&Service| (other.address, other.protocol) == (service.address, service.protocol);
+        if let Some(other) = earlier.iter().find(listens) {
+            self.broken(at("address"), &subject, Rule::ServiceAddressTaken(other.name.clone()));
+        }
+        if service.backends.is_empty() {
+            self.broken(at("backends"), &subject, Rule::NoBackends);
+        }
+    }
+
+    fn check_room(&mut self, config: &Config) {
+        let wanted = config.services.iter().map(|service| slots_taken(service.table_size)).sum();
+        let max = config.datapath.max_slots;
+        if wanted > u64::from(max) {
+            let place = Place { service: None, backend: None, key: "max-slots" };
+            self.broken(place, "datapath", Rule::TooManySlots { wanted, max });
+        }
+    }
+}
+
+fn check_tracking(service: &Service) -> Result<(), Rule> {
+    if (service.protocol, service.tracking) == (Protocol::Udp, Tracking::Settling) {
+        return Err(Rule::SettlingUdp);
+    }
+    Ok(())
+}
+
+fn check_settle_time(time: Duration) -> Result<(), Rule> {
+    if time.is_zero() {
+        Err(Rule::SettleTimeZero)
+    } else if time > MAX_SETTLE_TIME {
+        Err(Rule::SettleTimeTooLong)
+    } else if !time.subsec_nanos().is_multiple_of(1_000_000) {
+        Err(Rule::SettleTimeTooFine)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_settle_limit(service: &Service) -> Result<(), Rule> {
+    let Some(limit) = service.settle_limit else { return Ok(()) };
+    if limit < service.settle_time { Err(Rule::SettleLimitBelowTime) } else { check_settle_time(limit) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Affinity, Backend, BackendState, Forwarding};
+
+    /// A service that keeps every rule, with two backends.
+    pub(super) fn service() -> Service {
+        let backend = |number: u8| Backend {
+            name: format!("web-{number}"),
+            address: ([10, 0, 1, number], 80).into(),
+            weight: 100,
+            state: BackendState::Active,
+        };
+        Service {
+            name: "web".to_owned(),
+            address: ([192, 0, 2, 10], 80).into(),
+            protocol: Protocol::Tcp,
+            table_size: 251,
+            forwarding: Forwarding::Observe,
+            affinity: Affinity::None,
+            tracking: Tracking::Settling,
+            settle_time: Duration::from_secs(600),
+            settle_limit: None,
+            backends: vec![backend(1), backend(2)],
+        }
+    }
+}
