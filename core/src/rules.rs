@@ -17,7 +17,7 @@ use weights::check_weights;
 use crate::{
     change::Change,
     config::{Config, Datapath},
-    service::{Protocol, Service, Tracking},
+    service::{BackendState, Protocol, Service, Tracking},
     slot::TIME_BITS,
     table::check_table_size,
 };
@@ -26,7 +26,9 @@ use crate::{
 pub const ROW_SLOTS: u32 = 512;
 
 /// The longest settle time and settle limit: half of what a deadline holds, since it counts from the boot.
-pub const MAX_SETTLE_TIME: Duration = Duration::from_millis(1 << (TIME_BITS - 1));
+pub const MAX_SETTLE_TIME: Duration = Duration::from_secs(17 * 31_557_600);
+
+const _: () = assert!(MAX_SETTLE_TIME.as_millis() < 1 << (TIME_BITS - 1));
 
 /// The slots that a table of that size takes: whole rows.
 #[must_use]
@@ -144,12 +146,15 @@ impl Findings {
             ("tracking", check_tracking(service)),
             ("settle-time", check_settle_time(service.settle_time)),
             ("settle-limit", check_settle_limit(service)),
-            ("backends.weight", check_weights(service)),
         ];
         for (key, check) in checks {
             if let Err(rule) = check {
                 self.broken(at(key), &subject, rule);
             }
+        }
+        if let Err(rule) = check_weights(service) {
+            let first = service.backends.iter().position(|backend| backend.state == BackendState::Active);
+            self.broken(Place { service: Some(index), backend: first, key: "weight" }, &subject, rule);
         }
         for backend in 0..service.backends.len() {
             self.check_backend(index, service, backend, datapath);
@@ -170,25 +175,15 @@ impl Findings {
         let backend = &service.backends[index];
         let subject = format!("backend {} of service {}", backend.name, service.name);
         let earlier = &service.backends[..index];
+        let same_name = earlier.iter().find(|other| other.name == backend.name);
+        let same_address = earlier.iter().find(|other| other.address == backend.address);
         let checks = [
             ("name", check_name(&backend.name)),
-            (
-                "name",
-                match earlier.iter().any(|other| other.name == backend.name) {
-                    true => Err(Rule::BackendNameTaken(backend.name.clone())),
-                    false => Ok(()),
-                },
-            ),
+            ("name", none(same_name.map(|other| Rule::BackendNameTaken(other.name.clone())))),
             ("address", check_endpoint(backend.address)),
-            (
-                "address",
-                match earlier.iter().find(|other| other.address == backend.address) {
-                    Some(other) => Err(Rule::BackendAddressTaken(other.name.clone())),
-                    None => Ok(()),
-                },
-            ),
+            ("address", none(same_address.map(|other| Rule::BackendAddressTaken(other.name.clone())))),
             ("address", check_family(service, backend, datapath)),
-            ("weight", if backend.weight == 0 { Err(Rule::WeightZero) } else { Ok(()) }),
+            ("weight", none((backend.weight == 0).then_some(Rule::WeightZero))),
         ];
         for (key, check) in checks {
             if let Err(rule) = check {
@@ -221,13 +216,23 @@ impl Findings {
     }
 
     fn check_room(&mut self, config: &Config) {
-        let wanted = config.services.iter().map(|service| slots_taken(service.table_size)).sum();
+        // A size that no table can have has an error of its own.
+        let sizes = config
+            .services
+            .iter()
+            .map(|service| service.table_size)
+            .filter(|&size| check_table_size(size).is_ok());
+        let wanted = sizes.map(slots_taken).sum();
         let max = config.datapath.max_slots;
         if wanted > u64::from(max) {
             let place = Place { service: None, backend: None, key: "max-slots" };
             self.broken(place, "datapath", Rule::TooManySlots { wanted, max });
         }
     }
+}
+
+fn none(broken: Option<Rule>) -> Result<(), Rule> {
+    broken.map_or(Ok(()), Err)
 }
 
 fn check_tracking(service: &Service) -> Result<(), Rule> {
@@ -257,7 +262,7 @@ fn check_settle_limit(service: &Service) -> Result<(), Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{Affinity, Backend, BackendState, Forwarding};
+    use crate::service::{Affinity, Backend, Forwarding};
 
     /// A service that keeps every rule, with two backends.
     pub(super) fn service() -> Service {
@@ -279,5 +284,81 @@ mod tests {
             settle_limit: None,
             backends: vec![backend(1), backend(2)],
         }
+    }
+
+    fn check(changes: &[Change], service: &Service) -> Result<Vec<Finding<Warning>>, BrokenRules> {
+        let mut after = service.clone();
+        for change in changes {
+            change.apply(&mut after, true).unwrap();
+        }
+        check_changes(changes, &after, &Datapath::default())
+    }
+
+    fn weighted(weights: [u16; 2]) -> Service {
+        let mut service = service();
+        for (backend, weight) in service.backends.iter_mut().zip(weights) {
+            backend.weight = weight;
+        }
+        service
+    }
+
+    #[test]
+    fn a_service_that_keeps_every_rule() {
+        assert_eq!(check_service(&service(), &Datapath::default()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_change_keeps_the_rules_of_the_configuration() {
+        let backend = Backend {
+            name: "web-3".to_owned(),
+            address: "[fd00::3]:80".parse().unwrap(),
+            ..service().backends[0].clone()
+        };
+        let errors = |change| check(&[change], &service()).unwrap_err().to_string();
+        assert_eq!(
+            errors(Change::Add(backend.clone())),
+            "backend web-3 of service web: address: observe forwarding leaves the packet as it is, so a backend of an \
+             IPv4 service has an IPv4 address; only ipip takes any"
+        );
+        assert_eq!(
+            errors(Change::Add(Backend {
+                name: "web 3".to_owned(),
+                address: "10.0.1.3:0".parse().unwrap(),
+                ..backend
+            })),
+            "backend web 3 of service web: name: ' ' may not stand in a name: letters, digits and - _ . : / may; \
+             backend web 3 of service web: address: port 0 is no port to send to"
+        );
+        assert!(errors(Change::SetWeight("web-1".to_owned(), 0)).contains("1 to 65535"));
+    }
+
+    #[test]
+    fn weights_that_would_be_ignored_are_refused_where_they_are_set() {
+        let light = weighted([1, 1]);
+        let broken = check(&[Change::SetWeight("web-2".to_owned(), 2)], &light).unwrap_err();
+        assert_eq!(broken.0[0].what, Rule::WeightsIgnored { sum: 3, count: 2 });
+        assert_eq!(check(&[Change::SetWeight("web-2".to_owned(), 3)], &light), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn taking_a_backend_out_is_never_refused() {
+        let mut light = weighted([1, 2]);
+        light.backends.push(Backend {
+            name: "web-3".to_owned(),
+            address: "10.0.1.3:80".parse().unwrap(),
+            weight: 9,
+            state: BackendState::Active,
+        });
+        for change in [Change::Drain("web-3".to_owned()), Change::Remove("web-3".to_owned())] {
+            let warnings = check(&[change], &light).unwrap();
+            assert_eq!(warnings.len(), 1);
+            assert_eq!(warnings[0].what, Warning::WeightsIgnored(Rule::WeightsIgnored { sum: 3, count: 2 }));
+        }
+        let last = [Change::Drain("web-1".to_owned()), Change::Drain("web-2".to_owned())];
+        let warnings = check(&last, &service()).unwrap();
+        assert_eq!(
+            warnings.iter().map(|warning| &warning.what).collect::<Vec<_>>(),
+            [&Warning::NoActiveBackend]
+        );
     }
 }

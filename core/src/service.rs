@@ -16,7 +16,7 @@ pub const DEFAULT_WEIGHT: u16 = 100;
 pub const DEFAULT_TABLE_SIZE: u32 = 16_381;
 
 /// The settle time of a service of which nothing is said.
-pub const DEFAULT_SETTLE_TIME: Duration = Duration::from_mins(10);
+pub const DEFAULT_SETTLE_TIME: Duration = Duration::from_secs(600);
 
 /// A service: one address, port and protocol, and the backends that share its flows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -80,7 +80,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Parsed, ConfigErrors> {
 struct Outline<'a> {
     config: Config,
     root: Section<'a>,
-    datapath: Option<Section<'a>>,
+    datapath: Section<'a>,
     /// For each service that was read, its section and those of its backends.
     services: Vec<(Section<'a>, Vec<Section<'a>>)>,
 }
@@ -90,9 +90,8 @@ impl<'a> Outline<'a> {
         root.refuse_unknown(ROOT_KEYS, report);
         let seed = root.optional("seed", report, parsed::<HashSeed>("12 bytes in base64"));
         let datapath_section =
-            root.value("datapath").and_then(|value| Section::of_value("datapath", value, report).ok());
-        let datapath =
-            datapath_section.map_or_else(Datapath::default, |section| read_datapath(section, report));
+            root.section("datapath", "datapath", report).unwrap_or(Section::absent("datapath"));
+        let datapath = read_datapath(datapath_section, report);
 
         let (mut services, mut sections) = (Vec::new(), Vec::new());
         for section in root.sections("services", "services", report).unwrap_or_default().into_iter().flatten()
@@ -118,7 +117,7 @@ impl<'a> Outline<'a> {
             Place { service: Some(service), backend: Some(backend), .. } => self.services[service].1[backend],
             Place { service: Some(service), .. } => self.services[service].0,
             Place { key: "services", .. } => self.root,
-            Place { .. } => self.datapath.unwrap_or(self.root),
+            Place { .. } => self.datapath,
         };
         (section.offset_of(place.key), section.key(place.key))
     }
@@ -132,7 +131,7 @@ fn read_datapath(section: Section<'_>, report: &mut Report<'_>) -> Datapath {
     let attach_mode = section.optional("attach-mode", report, parsed::<AttachMode>("a text"));
     let tunnel_source_v4 = section.optional("tunnel-source-v4", report, source_v4);
     let tunnel_source_v6 = section.optional("tunnel-source-v6", report, source_v6);
-    let max_slots = section.optional("max-slots", report, whole::<u32>(u32::MAX));
+    let max_slots = section.optional("max-slots", report, whole::<u32>("512 to 4294967295"));
     let gateway_mac = section.optional("gateway-mac", report, mac);
     Datapath {
         interfaces: interfaces.ok().flatten().unwrap_or_default(),
@@ -152,7 +151,7 @@ fn read_service<'a>(
     let name = section.required("name", "what the service is to be called", report, owned_text);
     let address = section.required("address", "an address and port: \"192.0.2.10:80\"", report, endpoint);
     let protocol = section.required("protocol", "\"tcp\" or \"udp\"", report, parsed::<Protocol>("a text"));
-    let table_size = section.optional("table-size", report, whole::<u32>(u32::MAX));
+    let table_size = section.optional("table-size", report, whole::<u32>("3 to 1048573"));
     let forwarding = section.required(
         "forwarding",
         "\"ipip\", \"l2\" or \"observe\"",
@@ -197,7 +196,7 @@ fn read_backend(section: Section<'_>, report: &mut Report<'_>) -> Result<Backend
     section.refuse_unknown(BACKEND_KEYS, report);
     let name = section.required("name", "what the backend is to be called", report, owned_text);
     let address = section.required("address", "an address and port: \"10.0.1.11:80\"", report, endpoint);
-    let weight = section.optional("weight", report, whole::<u16>(u32::from(u16::MAX)));
+    let weight = section.optional("weight", report, whole::<u16>("1 to 65535"));
     let state = section.optional("state", report, parsed::<BackendState>("a text"));
     Ok(Backend {
         name: name?,

@@ -28,7 +28,8 @@ pub(super) type Value<'a> = DeValue<'a>;
 pub(super) struct Section<'a> {
     path: &'static str,
     offset: usize,
-    table: &'a DeTable<'a>,
+    /// `None` where the file has no such section.
+    table: Option<&'a DeTable<'a>>,
 }
 
 impl<'a> Report<'a> {
@@ -58,11 +59,16 @@ impl<'a> Report<'a> {
 
 impl<'a> Section<'a> {
     pub(super) fn new(path: &'static str, offset: usize, table: &'a DeTable<'a>) -> Self {
-        Self { path, offset, table }
+        Self { path, offset, table: Some(table) }
+    }
+
+    /// A section that the file does not have: every key is absent.
+    pub(super) const fn absent(path: &'static str) -> Self {
+        Self { path, offset: 0, table: None }
     }
 
     /// The section that `value` is, or a report that it is none.
-    pub(super) fn of_value(
+    fn of_value(
         path: &'static str,
         value: &'a Spanned<DeValue<'a>>,
         report: &mut Report<'_>,
@@ -79,7 +85,7 @@ impl<'a> Section<'a> {
 
     /// Reports every key that is not among `known`.
     pub(super) fn refuse_unknown(&self, known: &'static [&'static str], report: &mut Report<'_>) {
-        for key in self.table.keys() {
+        for key in self.table.into_iter().flat_map(DeTable::keys) {
             if !known.contains(&key.get_ref().as_ref()) {
                 report.error(key.span().start, self.key(key.get_ref()), Reason::UnknownKey { known });
             }
@@ -88,7 +94,7 @@ impl<'a> Section<'a> {
 
     /// Where the value of `key` stands, or the section where it is absent.
     pub(super) fn offset_of(&self, key: &str) -> usize {
-        self.table.get(key).map_or(self.offset, |value| value.span().start)
+        self.value(key).map_or(self.offset, |value| value.span().start)
     }
 
     /// The path to a key.
@@ -96,8 +102,8 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    pub(super) fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.table.get(key)
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.table?.get(key)
     }
 
     /// What `read` makes of the value of `key`, if that is there.
@@ -107,7 +113,7 @@ impl<'a> Section<'a> {
         report: &mut Report<'_>,
         read: impl FnOnce(&Value<'_>) -> Result<T, Reason>,
     ) -> Result<Option<T>, Reported> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let Some(value) = self.value(key) else { return Ok(None) };
         read(value.get_ref()).map(Some).map_err(|reason| {
             report.error(value.span().start, self.key(key), reason);
             Reported
@@ -128,6 +134,16 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The section under `key`; an absent one where the key is absent.
+    pub(super) fn section(
+        &self,
+        key: &str,
+        path: &'static str,
+        report: &mut Report<'_>,
+    ) -> Result<Self, Reported> {
+        self.value(key).map_or(Ok(Self::absent(path)), |value| Self::of_value(path, value, report))
+    }
+
     /// The sections of an array of tables; none where the key is absent.
     pub(super) fn sections(
         &self,
@@ -135,7 +151,7 @@ impl<'a> Section<'a> {
         path: &'static str,
         report: &mut Report<'_>,
     ) -> Result<Vec<Result<Section<'a>, Reported>>, Reported> {
-        let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
+        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
         let DeValue::Array(elements) = value.get_ref() else {
             report.error(value.span().start, self.key(key), kind("an array of tables", value.get_ref()));
             return Err(Reported);
@@ -172,13 +188,13 @@ where
     move |value| text(expected, value)?.parse().map_err(|error: T::Err| Reason::Value(error.to_string()))
 }
 
-/// A whole number up to the largest `T`.
-pub(super) fn whole<T: TryFrom<i128>>(largest: u32) -> impl Fn(&Value<'_>) -> Result<T, Reason> {
+/// A whole number that a `T` holds; `range` is what an error calls for.
+pub(super) fn whole<T: TryFrom<i128>>(range: &'static str) -> impl Fn(&Value<'_>) -> Result<T, Reason> {
     move |value| {
         let DeValue::Integer(integer) = value else { return Err(kind("a whole number", value)) };
         number(integer)
             .and_then(|number| T::try_from(number).ok())
-            .ok_or_else(|| Reason::Value(format!("{integer} is not from 0 to {largest}")))
+            .ok_or_else(|| Reason::Value(format!("{integer} is not a number from {range}")))
     }
 }
 

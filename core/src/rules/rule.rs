@@ -138,7 +138,7 @@ const fn family(v4: bool) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// Some backends get no slot.
-    #[error("{active} active backends share {table_size} slots: {} of them get none", active - table_size)]
+    #[error("only {table_size} slots for {active} active backends: {} of them get none", active - table_size)]
     MoreBackendsThanSlots {
         /// The number of active backends.
         active: u32,
