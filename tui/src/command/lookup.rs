@@ -1,0 +1,87 @@
+//! `lookup`
+
+use std::net::{IpAddr, SocketAddr};
+
+use maglev_core::{
+    flow::{hash_v4, hash_v6},
+    seed::HashSeed,
+    service::{Affinity, Service},
+    table::LookupTable,
+};
+use serde::Serialize;
+
+use super::{Context, print, table};
+use crate::{cli::Lookup, failure::Failure};
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct LookupReport {
+    hash: u32,
+    slot: u32,
+    backend: Option<String>,
+    address: Option<String>,
+    previous: Option<String>,
+}
+
+pub(super) fn run(context: &Context<'_>, words: &Lookup) -> Result<(), Failure> {
+    let (service, seed) = table::service(context, &words.which)?;
+    if words.flow.is_ipv4() != service.address.is_ipv4() {
+        return Err(Failure::Refused(format!(
+            "maglev-top: no flow from {} reaches service {} at {}: they are of two address families",
+            words.flow, service.name, service.address
+        )));
+    }
+    let hash = flow_hash(&service, &seed, words.flow);
+    let slot = hash % service.table_size;
+    let report = if words.which.config.is_some() {
+        let table = LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?;
+        let owner = service.backends.get(table.slots()[slot as usize] as usize);
+        LookupReport {
+            hash,
+            slot,
+            backend: owner.map(|backend| backend.name.clone()),
+            address: owner.map(|backend| backend.address.to_string()),
+            previous: None,
+        }
+    } else {
+        let sample = context.datapath()?.sample()?;
+        let sampled = sample
+            .services
+            .iter()
+            .find(|sampled| sampled.name == service.name)
+            .ok_or_else(|| Failure::Failed(format!("service {} has just been removed", service.name)))?;
+        let find = |id| sampled.backends.iter().find(|backend| backend.id == id);
+        let owner = find(sampled.slots.owner[slot as usize]);
+        LookupReport {
+            hash,
+            slot,
+            backend: owner.map(|backend| backend.name.clone()),
+            address: owner.map(|backend| backend.address.to_string()),
+            previous: find(sampled.slots.previous[slot as usize]).map(|backend| backend.name.clone()),
+        }
+    };
+    if context.json() {
+        return print::json(&report);
+    }
+    let owner = match (&report.backend, &report.address) {
+        (Some(name), Some(address)) => format!("{name} ({address})"),
+        _ => "nobody".to_owned(),
+    };
+    let previous = report
+        .previous
+        .map_or_else(String::new, |name| format!("; it settles, and connections from before are at {name}"));
+    print::line(&format!("hash {hash}, slot {slot}: {owner}{previous}"))
+}
+
+/// The hash of a client's flow to a service, as the program computes it.
+fn flow_hash(service: &Service, seed: &HashSeed, client: SocketAddr) -> u32 {
+    let client_port = match service.affinity {
+        Affinity::None => client.port(),
+        Affinity::SourceIp => 0,
+    };
+    let (port, protocol) = (service.address.port(), service.protocol.number());
+    match client.ip() {
+        IpAddr::V4(address) => hash_v4(address.octets(), client_port, port, protocol, seed.jhash_v4()),
+        IpAddr::V6(address) => hash_v6(address.octets(), client_port, port, protocol, seed.jhash_v6()),
+    }
+}

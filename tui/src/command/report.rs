@@ -1,0 +1,153 @@
+//! What commands print as JSON: the shapes that other programs rely on.
+
+use std::collections::BTreeMap;
+
+use maglev_core::{
+    plan::Plan,
+    sample::{BackendSample, Sample, ServiceSample},
+};
+use serde::Serialize;
+
+/// `status`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct StatusReport {
+    services: Vec<ServiceReport>,
+    verdicts: BTreeMap<&'static str, u64>,
+}
+
+/// A service of a [`StatusReport`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ServiceReport {
+    name: String,
+    address: String,
+    protocol: &'static str,
+    table_size: usize,
+    settling_slots: usize,
+    unremembered: u64,
+    packets: u64,
+    bytes: u64,
+    new_connections: u64,
+    backends: Vec<BackendReport>,
+}
+
+/// A backend of a service.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct BackendReport {
+    name: String,
+    address: String,
+    weight: u16,
+    state: &'static str,
+    slots: u32,
+    packets: u64,
+    bytes: u64,
+    new_connections: u64,
+    held_packets: u64,
+    quiet_seconds: Option<f64>,
+}
+
+/// One element of `changes`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ChangeReport {
+    pub(crate) action: String,
+    pub(crate) service: String,
+    pub(crate) backend: String,
+    pub(crate) moved: u32,
+    pub(crate) minimum: u32,
+}
+
+/// `changes` alone: what a command that changes something prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ChangesReport {
+    pub(crate) changes: Vec<ChangeReport>,
+}
+
+/// `table plan`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct PlanReport {
+    moved: u32,
+    minimum: u32,
+    table_size: u32,
+    backends: Vec<PlannedBackendReport>,
+}
+
+/// A backend of a [`PlanReport`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct PlannedBackendReport {
+    name: String,
+    before: u32,
+    after: u32,
+    gained: u32,
+    lost: u32,
+}
+
+impl StatusReport {
+    pub(crate) fn new(sample: &Sample) -> Self {
+        Self {
+            services: sample.services.iter().map(ServiceReport::new).collect(),
+            verdicts: sample.verdicts.iter().copied().collect(),
+        }
+    }
+}
+
+impl ServiceReport {
+    fn new(service: &ServiceSample) -> Self {
+        Self {
+            name: service.name.clone(),
+            address: service.address.to_string(),
+            protocol: service.protocol.word(),
+            table_size: service.slots.len(),
+            settling_slots: service.slots.settling(),
+            unremembered: service.unremembered,
+            packets: service.counters.packets,
+            bytes: service.counters.bytes,
+            new_connections: service.counters.new_connections,
+            backends: service.backends.iter().map(BackendReport::new).collect(),
+        }
+    }
+}
+
+impl BackendReport {
+    pub(crate) fn new(backend: &BackendSample) -> Self {
+        Self {
+            name: backend.name.clone(),
+            address: backend.address.to_string(),
+            weight: backend.weight,
+            state: backend.state.word(),
+            slots: backend.slots,
+            packets: backend.counters.packets,
+            bytes: backend.counters.bytes,
+            new_connections: backend.counters.new_connections,
+            held_packets: backend.counters.held_packets,
+            // To the millisecond: finer than that the clock is not.
+            quiet_seconds: backend.quiet.map(|quiet| (quiet.as_secs_f64() * 1000.0).round() / 1000.0),
+        }
+    }
+}
+
+impl PlanReport {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            moved: plan.moved,
+            minimum: plan.minimum,
+            table_size: plan.table_size,
+            backends: plan
+                .backends
+                .iter()
+                .map(|row| PlannedBackendReport {
+                    name: row.name.clone(),
+                    before: row.before,
+                    after: row.after,
+                    gained: row.gained,
+                    lost: row.lost,
+                })
+                .collect(),
+        }
+    }
+}

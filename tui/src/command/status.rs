@@ -1,0 +1,112 @@
+//! `status`
+
+use std::{thread, time::Duration};
+
+use humansize::{BINARY, format_size};
+use maglev_core::{
+    sample::{BackendSample, Sample, ServiceSample},
+    service::BackendState,
+};
+
+use super::{Context, apply, config, print, report::StatusReport};
+use crate::{cli::Status, failure::Failure};
+
+pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> {
+    let config = words.config.as_deref().map(config::read).transpose()?;
+    let datapath = context.datapath()?;
+    loop {
+        let sample = datapath.sample()?;
+        if context.json() {
+            print::json(&StatusReport::new(&sample))?;
+        } else {
+            text(&sample)?;
+        }
+        if let Some(config) = &config {
+            let plan = datapath.plan_apply(config)?;
+            // What programs read stays one document.
+            if !context.json() {
+                print::line("")?;
+                apply::text(&plan, "differs from the configuration: `apply` would")?;
+            }
+        }
+        match words.watch {
+            None => return Ok(()),
+            Some(interval) => thread::sleep(interval),
+        }
+    }
+}
+
+fn text(sample: &Sample) -> Result<(), Failure> {
+    for service in &sample.services {
+        print::line(&headline(service))?;
+        print_backends(service)?;
+        print::line("")?;
+    }
+    if sample.services.is_empty() {
+        print::line("no service")?;
+    }
+    let rows: Vec<Vec<String>> = sample
+        .verdicts
+        .iter()
+        .filter(|(_, count)| *count != 0)
+        .map(|(word, count)| vec![(*word).to_owned(), print::number(*count)])
+        .collect();
+    print::columns(&["VERDICT", "PACKETS"], &[1], &rows)
+}
+
+fn headline(service: &ServiceSample) -> String {
+    let settling = match service.slots.settling() {
+        0 => String::new(),
+        settling => format!(", {settling} settling"),
+    };
+    let unremembered = match service.unremembered {
+        0 => String::new(),
+        count => format!(", {} connections not remembered", print::number(count)),
+    };
+    format!(
+        "{}  {}/{}  {} slots{settling}, {} packets, {} new connections{unremembered}",
+        service.name,
+        service.address,
+        service.protocol,
+        service.slots.len(),
+        print::number(service.counters.packets),
+        print::number(service.counters.new_connections),
+    )
+}
+
+/// The backends of a service, with their counters.
+pub(super) fn print_backends(service: &ServiceSample) -> Result<(), Failure> {
+    let titles = ["  BACKEND", "ADDRESS", "STATE", "WEIGHT", "SLOTS", "SHARE", "PACKETS", "BYTES", "NEW", "HELD", "QUIET"];
+    let rows: Vec<Vec<String>> =
+        service.backends.iter().map(|backend| row(backend, service.slots.len())).collect();
+    print::columns(&titles, &[3, 4, 5, 6, 7, 8, 9, 10], &rows)
+}
+
+fn row(backend: &BackendSample, slots: usize) -> Vec<String> {
+    let share = 100.0 * f64::from(backend.slots) / f64::from(u32::try_from(slots.max(1)).unwrap_or(u32::MAX));
+    let state = match backend.state {
+        BackendState::Active => "active",
+        BackendState::Draining => "DRAINING",
+    };
+    vec![
+        format!("  {}", backend.name),
+        backend.address.to_string(),
+        state.to_owned(),
+        backend.weight.to_string(),
+        print::number(backend.slots.into()),
+        format!("{share:.1}%"),
+        print::number(backend.counters.packets),
+        format_size(backend.counters.bytes, BINARY),
+        print::number(backend.counters.new_connections),
+        print::number(backend.counters.held_packets),
+        backend.quiet.map_or_else(|| "never".to_owned(), quiet),
+    ]
+}
+
+fn quiet(quiet: Duration) -> String {
+    if quiet < Duration::from_secs(1) {
+        "now".to_owned()
+    } else {
+        humantime::format_duration(Duration::from_secs(quiet.as_secs())).to_string()
+    }
+}

@@ -1,0 +1,239 @@
+//! `table`
+
+use maglev_core::{
+    plan::Plan as TablePlan,
+    sample::BackendId,
+    seed::HashSeed,
+    service::Service,
+    table::{LookupTable, NO_BACKEND},
+};
+use serde::Serialize;
+
+use super::{Context, config, print, report::PlanReport};
+use crate::{
+    cli::{Plan, TableAction, WhichTable},
+    failure::Failure,
+};
+use maglev_core::change::Change;
+
+pub(super) fn run(context: &Context<'_>, action: &TableAction) -> Result<(), Failure> {
+    match action {
+        TableAction::Show(which) => show(context, which),
+        TableAction::Plan(words) => plan(context, words),
+        TableAction::Verify(which) => verify(context, which),
+    }
+}
+
+/// The service that is meant, by a configuration or as it runs, and the seed of its table.
+pub(super) fn service(context: &Context<'_>, which: &WhichTable) -> Result<(Service, HashSeed), Failure> {
+    let Some(path) = &which.config else { return Ok(context.datapath()?.service(&which.service)?) };
+    let config = config::read(path)?;
+    let known: Vec<String> = config.services.iter().map(|service| service.name.clone()).collect();
+    let matches =
+        |service: &Service| service.name == which.service || service.address.to_string() == which.service;
+    config.services.into_iter().find(matches).map(|service| (service, config.seed)).ok_or_else(|| {
+        Failure::Refused(format!(
+            "maglev-top: {} has no service {}; there is {}",
+            path.display(),
+            which.service,
+            known.join(", ")
+        ))
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct TableReport {
+    service: String,
+    table_size: u32,
+    backends: Vec<TableBackend>,
+    /// Each slot an index into `backends`, or -1 where nobody owns it.
+    slots: Vec<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct TableBackend {
+    name: String,
+    address: String,
+    weight: u16,
+    state: &'static str,
+    slots: u32,
+}
+
+fn show(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
+    let (service, seed) = service(context, which)?;
+    let slots = match &which.config {
+        Some(_) => LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?.slots().to_vec(),
+        None => running_slots(context, &service)?,
+    };
+    let backends: Vec<TableBackend> = (0..)
+        .zip(&service.backends)
+        .map(|(index, backend)| TableBackend {
+            name: backend.name.clone(),
+            address: backend.address.to_string(),
+            weight: backend.weight,
+            state: backend.state.word(),
+            slots: u32::try_from(slots.iter().filter(|&&slot| slot == index).count()).unwrap_or(u32::MAX),
+        })
+        .collect();
+    if context.json() {
+        return print::json(&TableReport {
+            service: service.name,
+            table_size: service.table_size,
+            backends,
+            slots: slots.iter().map(|&slot| if slot == NO_BACKEND { -1 } else { slot.into() }).collect(),
+        });
+    }
+    print::line(&format!("{}  {}/{}  {} slots", service.name, service.address, service.protocol, service.table_size))?;
+    let rows: Vec<Vec<String>> = backends
+        .iter()
+        .map(|backend| {
+            let share = 100.0 * f64::from(backend.slots) / f64::from(service.table_size);
+            vec![
+                format!("  {}", backend.name),
+                backend.address.clone(),
+                backend.state.to_owned(),
+                backend.weight.to_string(),
+                print::number(backend.slots.into()),
+                format!("{share:.2}%"),
+            ]
+        })
+        .collect();
+    print::columns(&["  BACKEND", "ADDRESS", "STATE", "WEIGHT", "SLOTS", "SHARE"], &[3, 4, 5], &rows)?;
+    print::line("\nslot by slot: --output json")
+}
+
+/// The kernel's table, each slot an index into the service's backends.
+fn running_slots(context: &Context<'_>, service: &Service) -> Result<Vec<u32>, Failure> {
+    let sample = context.datapath()?.sample()?;
+    let Some(sampled) = sample.services.iter().find(|sampled| sampled.name == service.name) else {
+        return Err(Failure::Failed(format!("service {} has just been removed", service.name)));
+    };
+    let index_of = |owner: BackendId| {
+        let name = sampled.backends.iter().find(|backend| backend.id == owner).map(|backend| &backend.name)?;
+        u32::try_from(service.backends.iter().position(|backend| backend.name == *name)?).ok()
+    };
+    let indexes: std::collections::BTreeMap<BackendId, u32> = sampled
+        .backends
+        .iter()
+        .filter_map(|backend| index_of(backend.id).map(|index| (backend.id, index)))
+        .collect();
+    Ok(sampled.slots.owner.iter().map(|owner| indexes.get(owner).copied().unwrap_or(NO_BACKEND)).collect())
+}
+
+fn plan(context: &Context<'_>, words: &Plan) -> Result<(), Failure> {
+    let (before, seed) = service(context, &words.which)?;
+    let plan = if let Some(path) = &words.to {
+        let which = WhichTable { service: before.name.clone(), config: Some(path.clone()) };
+        let (after, _) = service(context, &which)?;
+        if after.table_size != before.table_size {
+            return Err(Failure::Failed(format!(
+                "the table of {} would have {} slots instead of {}: all of them are new",
+                before.name, after.table_size, before.table_size
+            )));
+        }
+        TablePlan::between(&before, &after, &seed)
+    } else {
+        let changes = changes(words);
+        if changes.is_empty() {
+            return Err(Failure::Refused(
+                "maglev-top: say what to plan: --drain, --remove, --add, --weight, or --to FILE".to_owned(),
+            ));
+        }
+        TablePlan::of_changes(&before, &changes, &seed, true).map(|(plan, _)| plan)
+    }
+    .map_err(|error| Failure::of(&error))?;
+    if context.json() {
+        return print::json(&PlanReport::new(&plan));
+    }
+    let percent = |slots: u32| 100.0 * f64::from(slots) / f64::from(plan.table_size);
+    print::line(&format!(
+        "{} of {} slots would move ({:.2}%); {} have to ({:.2}%), {} are Maglev's own excess",
+        plan.moved,
+        plan.table_size,
+        percent(plan.moved),
+        plan.minimum,
+        percent(plan.minimum),
+        plan.moved - plan.minimum
+    ))?;
+    let rows: Vec<Vec<String>> = plan
+        .backends
+        .iter()
+        .map(|row| {
+            let mut cells = vec![format!("  {}", row.name)];
+            cells.extend([row.before, row.after, row.gained, row.lost].map(|slots| print::number(slots.into())));
+            cells
+        })
+        .collect();
+    print::columns(&["  BACKEND", "BEFORE", "AFTER", "GAINED", "LOST"], &[1, 2, 3, 4], &rows)
+}
+
+fn changes(words: &Plan) -> Vec<Change> {
+    let add = words.add.iter().cloned().map(Change::Add);
+    let weigh = words.weight.iter().map(|(name, weight)| Change::SetWeight(name.clone(), *weight));
+    let drain = words.drain.iter().cloned().map(Change::Drain);
+    let remove = words.remove.iter().cloned().map(Change::Remove);
+    add.chain(weigh).chain(drain).chain(remove).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct VerifyReport {
+    service: String,
+    verdict: &'static str,
+    differing_slots: Vec<DifferingSlot>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct DifferingSlot {
+    slot: usize,
+    kernel: Option<String>,
+    expected: Option<String>,
+}
+
+fn verify(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
+    let (running, seed) = context.datapath()?.service(&which.service)?;
+    // With a configuration, it says what the table should be; the kernel says what it is.
+    let expected = if which.config.is_some() { service(context, which)? } else { (running.clone(), seed) };
+    let names = |service: &Service, slots: &[u32]| -> Vec<Option<String>> {
+        slots
+            .iter()
+            .map(|&slot| service.backends.get(slot as usize).map(|backend| backend.address.to_string()))
+            .collect()
+    };
+    let table = LookupTable::of_service(&expected.0, &expected.1).map_err(|error| Failure::of(&error))?;
+    let expected = names(&expected.0, table.slots());
+    let kernel = names(&running, &running_slots(context, &running)?);
+    let differing_slots: Vec<DifferingSlot> = if kernel.len() == expected.len() {
+        kernel
+            .into_iter()
+            .zip(expected)
+            .enumerate()
+            .filter(|(_, (kernel, expected))| kernel != expected)
+            .map(|(slot, (kernel, expected))| DifferingSlot { slot, kernel, expected })
+            .collect()
+    } else {
+        return Err(Failure::Failed(format!(
+            "the kernel's table has {} slots, the configuration's {}",
+            kernel.len(),
+            expected.len()
+        )));
+    };
+    let faulty = !differing_slots.is_empty();
+    let verdict = if faulty { "differs" } else { "matches" };
+    if context.json() {
+        print::json(&VerifyReport { service: running.name, verdict, differing_slots })?;
+    } else if faulty {
+        print::line(&format!("{}: {} of {} slots differ", running.name, differing_slots.len(), running.table_size))?;
+        let nobody = || "nobody".to_owned();
+        for DifferingSlot { slot, kernel, expected } in differing_slots {
+            let (kernel, expected) = (kernel.unwrap_or_else(nobody), expected.unwrap_or_else(nobody));
+            print::line(&format!("  slot {slot}: {kernel} in the kernel, {expected} by the backends"))?;
+        }
+    } else {
+        print::line(&format!("{}: all {} slots are what the backends call for", running.name, running.table_size))?;
+    }
+    if faulty { Err(Failure::Fault) } else { Ok(()) }
+}
