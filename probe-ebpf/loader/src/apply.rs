@@ -9,7 +9,7 @@ use maglev_core::{
 };
 
 use crate::{
-    datapath::Datapath,
+    datapath::{Datapath, addresses, notes},
     error::DatapathError,
     record,
     state::State,
@@ -82,6 +82,8 @@ impl Datapath {
         }
         self.set_settings(config)?;
         let warnings = self.keep_neighbours(&config.services);
+        let before: Vec<Service> =
+            writer.state().services.values().map(|running| running.service.clone()).collect();
         // What leaves makes room for what comes.
         let (leaving, rest): (Vec<_>, Vec<_>) =
             plan.steps.iter().partition(|step| matches!(step.action, StepAction::Remove | StepAction::Remake(_)));
@@ -103,11 +105,12 @@ impl Datapath {
                 }
                 StepAction::Backends { changes, plan } => {
                     let number = writer.state().service(&step.service)?.number;
-                    let notes = crate::datapath::notes(changes, plan);
+                    let notes = notes(changes, plan);
                     writer.set_backends(number, &target.backends, &notes)?;
                 }
             }
         }
+        self.forget_neighbours_of(&addresses(&before), writer.state());
         Ok((plan, warnings))
     }
 }
@@ -167,10 +170,7 @@ fn require_an_active_one(target: &Service) -> Result<(), DatapathError> {
     if target.active_backends().next().is_some() {
         return Ok(());
     }
-    Err(DatapathError::Rule(format!(
-        "service {} would have no active backend, and its new connections nowhere to go; `backend drain --force` does that by name",
-        target.name
-    )))
+    Err(DatapathError::NoActiveBackend(target.name.clone()))
 }
 
 /// What of a service cannot change while its connections go on.

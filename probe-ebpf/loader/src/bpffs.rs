@@ -1,6 +1,10 @@
 //! The file system that pins lie in.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use nix::{
     mount::{MsFlags, mount},
@@ -10,7 +14,7 @@ use nix::{
 use crate::error::DatapathError;
 
 /// Where a host mounts it.
-pub const MOUNT_POINT: &str = "/sys/fs/bpf";
+pub(crate) const MOUNT_POINT: &str = "/sys/fs/bpf";
 
 /// Makes sure that a bpffs is mounted where pins are to lie, and says whether it had to mount it.
 ///
@@ -20,6 +24,12 @@ pub const MOUNT_POINT: &str = "/sys/fs/bpf";
 pub fn ensure_mounted() -> Result<bool, DatapathError> {
     let point = Path::new(MOUNT_POINT);
     let failed = |error: io::Error| DatapathError::of_io("mount a bpffs at /sys/fs/bpf", error);
+    if is_bpffs(point) {
+        return Ok(false);
+    }
+    // Two who mount at once would lay one over the other, and the first one's pins under it.
+    let above = File::open("/sys/fs").map_err(failed)?;
+    above.lock().map_err(failed)?;
     if is_bpffs(point) {
         return Ok(false);
     }

@@ -6,12 +6,11 @@ use maglev_core::{
     change::Change,
     config::Config,
     plan::Plan,
-    rules::check_service,
+    rules::check_changes,
     sample::Sample,
     seed::HashSeed,
     service::{Forwarding, Service},
 };
-use maglev_probe_abi::Settings;
 
 use crate::{
     error::DatapathError,
@@ -19,7 +18,7 @@ use crate::{
     kernel::{Access, link_interface},
     maps::Maps,
     network::{Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, next_hop},
-    sample,
+    record, sample,
     state::State,
     writer::{Note, Writer},
 };
@@ -149,7 +148,7 @@ impl Datapath {
     /// When it does not fit the service as it is.
     pub fn plan(&self, request: &Request<'_>) -> Result<Plan, DatapathError> {
         let state = State::read_settled(&self.maps)?;
-        plan_in(&state, request).map(|(plan, _)| plan)
+        self.plan_in(&state, request).map(|planned| planned.plan)
     }
 
     /// Makes a change, as a whole or not at all.
@@ -161,14 +160,14 @@ impl Datapath {
     pub fn change(&self, request: &Request<'_>) -> Result<Changed, DatapathError> {
         let mut writer = Writer::begin(&self.instance, &self.maps)?;
         writer.require_version(request.state_version)?;
-        let (plan, target) = plan_in(writer.state(), request)?;
+        let Planned { plan, target, mut warnings } = self.plan_in(writer.state(), request)?;
         let number = writer.state().service(request.service)?.number;
         let before = &writer.state().services[&number].service;
         let new: Vec<IpAddr> = addresses(std::slice::from_ref(&target))
             .into_iter()
             .filter(|address| !before.backends.iter().any(|backend| backend.address.ip() == *address))
             .collect();
-        let warnings = self.keep_neighbours_of(&new)?;
+        warnings.extend(self.keep_neighbours_of(&new)?);
         writer.set_backends(number, &target.backends, &notes(request.changes, &plan))?;
         let state_version = writer.state().meta.state_version;
         let gone: Vec<IpAddr> = request
@@ -189,19 +188,7 @@ impl Datapath {
     }
 
     pub(crate) fn set_settings(&self, config: &Config) -> Result<(), DatapathError> {
-        let datapath = &config.datapath;
-        let mut settings = Settings { has_gateway: datapath.gateway_mac.is_some().into(), ..Settings::default() };
-        settings.gateway = datapath.gateway_mac.unwrap_or_default();
-        if let Some(source) = &datapath.tunnel_source_v4 {
-            let host = if source.prefix_length >= 32 { 0 } else { u32::MAX >> source.prefix_length };
-            settings.tunnel_host_mask_v4 = host.to_be_bytes();
-            settings.tunnel_source_v4 = (u32::from(source.address) & !host).to_be_bytes();
-        }
-        if let Some(source) = &datapath.tunnel_source_v6 {
-            settings.tunnel_source_v6 = source.address.octets();
-            settings.tunnel_prefix_v6 = source.prefix_length.into();
-        }
-        Ok(self.maps.settings.set(&0, &settings)?)
+        Ok(self.maps.settings.set(&0, &record::settings(&config.datapath))?)
     }
 
     pub(crate) fn add_service(&self, service: &Service, seed: &HashSeed) -> Result<(), DatapathError> {
@@ -252,7 +239,7 @@ impl Datapath {
     }
 
     /// Ends the resolving of next hops that no backend in `state` needs any more.
-    fn forget_neighbours_of(&self, gone: &[IpAddr], state: &State) {
+    pub(crate) fn forget_neighbours_of(&self, gone: &[IpAddr], state: &State) {
         if gone.is_empty() || !self.is_at_home().unwrap_or(false) {
             return;
         }
@@ -266,6 +253,15 @@ impl Datapath {
         }
     }
 
+    fn plan_in(&self, state: &State, request: &Request<'_>) -> Result<Planned, DatapathError> {
+        let found = state.service(request.service)?;
+        let (plan, target) = Plan::of_changes(&found.service, request.changes, &found.seed(), request.force)?;
+        let settings = record::datapath(&self.maps.settings.get(&0)?.unwrap_or_default());
+        let warnings = check_changes(request.changes, &target, &settings).map_err(DatapathError::Rules)?;
+        crate::up::require_supported(std::slice::from_ref(&target))?;
+        Ok(Planned { plan, target, warnings: warnings.iter().map(ToString::to_string).collect() })
+    }
+
     /// Whether the calling thread is in the network namespace that the datapath is attached in.
     fn is_at_home(&self) -> Result<bool, DatapathError> {
         let here = current_namespace().map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
@@ -273,12 +269,11 @@ impl Datapath {
     }
 }
 
-fn plan_in(state: &State, request: &Request<'_>) -> Result<(Plan, Service), DatapathError> {
-    let found = state.service(request.service)?;
-    let (plan, target) = Plan::of_changes(&found.service, request.changes, &found.seed(), request.force)?;
-    check_service(&target).map_err(|error| DatapathError::Rule(error.to_string()))?;
-    crate::up::require_supported(std::slice::from_ref(&target))?;
-    Ok((plan, target))
+/// A change that fits.
+struct Planned {
+    plan: Plan,
+    target: Service,
+    warnings: Vec<String>,
 }
 
 /// What goes on record: an event a change; what they moved together stands with the first.
@@ -302,7 +297,7 @@ pub(crate) fn notes(changes: &[Change], plan: &Plan) -> Vec<Note> {
 }
 
 /// The addresses that packets are sent to.
-fn addresses(services: &[Service]) -> Vec<IpAddr> {
+pub(crate) fn addresses(services: &[Service]) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = services
         .iter()
         .filter(|service| service.forwarding != Forwarding::Observe)

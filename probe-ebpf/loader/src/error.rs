@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use maglev_core::{change::ChangeError, plan::PlanError, table::TableError};
+use maglev_core::{change::ChangeError, plan::PlanError, rules::BrokenRules, table::TableError};
 
 use crate::instance::Instance;
 
@@ -165,9 +165,12 @@ pub enum DatapathError {
     /// A table cannot be filled.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A service would break a rule.
-    #[error("{0}")]
-    Rule(String),
+    /// A service would break rules.
+    #[error(transparent)]
+    Rules(BrokenRules),
+    /// A service would be without an active backend.
+    #[error("service {0} would have no active backend, and its new connections nowhere to go; `backend drain --force` does that by name")]
+    NoActiveBackend(String),
     /// There is no room left.
     #[error("there is no room for {what}: at most {most} fit")]
     Full {

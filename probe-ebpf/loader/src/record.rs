@@ -6,6 +6,7 @@ use std::{
 };
 
 use maglev_core::{
+    config::{Datapath, Ipv4Net, Ipv6Net},
     seed::HashSeed,
     service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
 };
@@ -144,6 +145,42 @@ pub(crate) fn service_record(number: u32, identity: &abi::ServiceIdentity, rows:
     }
 }
 
+/// What the program reads of a datapath's settings.
+pub(crate) fn settings(datapath: &Datapath) -> abi::Settings {
+    let mut settings = abi::Settings {
+        gateway: datapath.gateway_mac.unwrap_or_default(),
+        has_gateway: datapath.gateway_mac.is_some().into(),
+        ..abi::Settings::default()
+    };
+    if let Some(source) = &datapath.tunnel_source_v4 {
+        settings.tunnel_source_v4 = source.network().octets();
+        settings.tunnel_host_mask_v4 = source.hostmask().octets();
+    }
+    if let Some(source) = &datapath.tunnel_source_v6 {
+        settings.tunnel_source_v6 = source.network().octets();
+        settings.tunnel_prefix_v6 = source.prefix_len().into();
+    }
+    settings
+}
+
+/// What a running datapath's settings say, as far as services depend on it.
+pub(crate) fn datapath(settings: &abi::Settings) -> Datapath {
+    let prefix_v4 = u32::from_be_bytes(settings.tunnel_host_mask_v4).leading_zeros();
+    let source_v4 = Ipv4Addr::from(settings.tunnel_source_v4);
+    let source_v6 = Ipv6Addr::from(settings.tunnel_source_v6);
+    let prefix = |length: u32| u8::try_from(length).unwrap_or(u8::MAX);
+    Datapath {
+        tunnel_source_v4: (!source_v4.is_unspecified())
+            .then(|| Ipv4Net::new(source_v4, prefix(prefix_v4)).ok())
+            .flatten(),
+        tunnel_source_v6: (!source_v6.is_unspecified())
+            .then(|| Ipv6Net::new(source_v6, prefix(settings.tunnel_prefix_v6)).ok())
+            .flatten(),
+        gateway_mac: (settings.has_gateway != 0).then_some(settings.gateway),
+        ..Datapath::default()
+    }
+}
+
 /// What is kept of a backend.
 pub(crate) fn backend_identity(backend: &Backend, service: u32, generation: u32) -> abi::BackendIdentity {
     abi::BackendIdentity {
@@ -196,6 +233,19 @@ mod tests {
         assert_eq!(text(&padded::<4>("abcé")), "abc");
         assert_eq!(text(&padded::<4>("abcd")), "abcd");
         assert_eq!(text(&padded::<8>("")), "");
+    }
+
+    #[test]
+    fn settings_survive_the_kernel() {
+        let one = Datapath {
+            tunnel_source_v4: Some("100.64.7.0/24".parse().unwrap()),
+            tunnel_source_v6: Some("fd00::2/128".parse().unwrap()),
+            gateway_mac: Some([2, 0, 0, 0, 0, 1]),
+            ..Datapath::default()
+        };
+        assert_eq!(datapath(&settings(&one)), one);
+        assert_eq!(settings(&one).tunnel_host_mask_v4, [0, 0, 0, 255]);
+        assert_eq!(datapath(&settings(&Datapath::default())), Datapath::default());
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError
     if config.datapath.interfaces.is_empty() {
         return Err(DatapathError::NoInterface);
     }
+    if instance.exists() && !instance.links()?.is_empty() {
+        return Err(DatapathError::AlreadyRunning(instance.name().to_owned()));
+    }
     let interfaces =
         config.datapath.interfaces.iter().map(|name| require_free(name)).collect::<Result<Vec<_>, _>>()?;
     for interface in &interfaces {
@@ -79,8 +82,7 @@ fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Resu
     for service in &config.services {
         datapath.add_service(service, &config.seed)?;
     }
-    let mut warnings = datapath.keep_neighbours(&config.services);
-    warnings.extend(config.warnings.iter().map(ToString::to_string));
+    let warnings = datapath.keep_neighbours(&config.services);
     let program = balancer(&mut ebpf)?;
     let attached = interfaces
         .iter()

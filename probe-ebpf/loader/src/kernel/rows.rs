@@ -26,11 +26,6 @@ impl Rows {
         KernelMap::open(path, MapKind::Array, access).map(Self)
     }
 
-    /// How many rows there are.
-    pub(crate) const fn count(&self) -> u32 {
-        self.0.capacity()
-    }
-
     /// The words of `count` rows from `first` on.
     pub(crate) fn read(&self, first: u32, count: u32) -> Result<Vec<u64>, MapError> {
         let mut words = vec![0_u64; count as usize * ROW_WORDS];
