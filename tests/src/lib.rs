@@ -1,1 +1,10 @@
-//! End-to-end tests: hosts in network namespaces, terminals on ptys, golden vectors.
+//! End-to-end tests: hosts in network namespaces, real packets through the real program, and the real binary.
+//!
+//! Each test makes a [`Site`] of its own, so that they run side by side; what a site makes goes with it, also when
+//! its test fails. Without the privileges a test says so and is skipped.
+
+mod binary;
+mod site;
+
+pub use binary::{maglev_top, run_in};
+pub use site::{Plot, SERVICE, Site, eventually};
