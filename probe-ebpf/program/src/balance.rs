@@ -53,8 +53,7 @@ fn send(context: &XdpContext, packet: &Packet, service: &ServiceRecord) -> Resul
     if service.table_size == 0 {
         return Err(Verdict::Inconsistent);
     }
-    let place = hash % service.table_size;
-    let slot = service.first_slot + place;
+    let slot = service.first_slot.checked_add(hash % service.table_size).ok_or(Verdict::Inconsistent)?;
     count::slot(service, slot);
     let word = SlotWord(Cell::of(&SLOTS, slot).ok_or(Verdict::Inconsistent)?.load());
     let flow = Flow { packet, service, hash, slot, word, now: clock::milliseconds() };

@@ -1,0 +1,91 @@
+//! The kept object is the one that its sources give, and has the maps that user space counts on.
+
+#[path = "../../../xtask/src/sources.rs"]
+mod sources;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use aya_obj::{Object, generated::bpf_map_type};
+use maglev_probe_abi::{
+    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event, FlowKey,
+    MAX_BACKENDS, MAX_SERVICES, Meta, Row, SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey,
+    ServiceRecord, Settings, SettlingBucket, TRACKED_FLOWS, TrackedFlow, Verdict, map, program,
+};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+#[test]
+fn the_kept_object_is_what_its_sources_give() {
+    let now = sources::digests(root()).unwrap();
+    let recorded = fs::read_to_string(root().join(sources::RECORD)).unwrap_or_default();
+    let recorded: BTreeMap<&str, &str> = recorded
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(digest, path)| (path, digest))
+        .collect();
+    let mut differing: Vec<&str> = now
+        .0
+        .iter()
+        .filter(|(path, digest)| recorded.get(path.as_str()) != Some(&digest.as_str()))
+        .map(|(path, _)| path.as_str())
+        .collect();
+    differing.extend(recorded.keys().filter(|path| !now.0.contains_key(**path)));
+    assert!(
+        differing.is_empty(),
+        "{} was built of other sources: {} changed since.\nBuild it again, and commit it: cargo xtask build-ebpf",
+        sources::FOLDER,
+        differing.join(", ")
+    );
+}
+
+#[test]
+fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
+    const MMAPABLE: u32 = 1 << 10;
+    use bpf_map_type::{
+        BPF_MAP_TYPE_ARRAY as ARRAY, BPF_MAP_TYPE_HASH as HASH, BPF_MAP_TYPE_LRU_HASH as LRU_HASH,
+        BPF_MAP_TYPE_PERCPU_ARRAY as PERCPU_ARRAY,
+    };
+    fn entry<K, V>(kind: bpf_map_type, entries: u32, flags: u32) -> [u32; 5] {
+        [kind as u32, size(size_of::<K>()), size(size_of::<V>()), entries, flags]
+    }
+    fn size(bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap()
+    }
+    let object =
+        Object::parse(&fs::read(root().join(sources::FOLDER).join("maglev.bpf.o")).unwrap()).unwrap();
+    let maps: BTreeMap<&str, [u32; 5]> = object
+        .maps
+        .iter()
+        .map(|(name, map)| {
+            let described =
+                [map.map_type(), map.key_size(), map.value_size(), map.max_entries(), map.map_flags()];
+            (name.as_str(), described)
+        })
+        .collect();
+    let expected = BTreeMap::from([
+        (map::SERVICES, entry::<ServiceKey, ServiceRecord>(HASH, MAX_SERVICES, 0)),
+        (map::BACKENDS, entry::<u32, BackendRecord>(ARRAY, MAX_BACKENDS, 0)),
+        (map::SETTINGS, entry::<u32, Settings>(ARRAY, 1, 0)),
+        (map::SLOTS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (map::DEADLINES, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (map::SETTLE_LIMITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (map::SLOT_HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (map::BACKEND_COUNTERS, entry::<u32, BackendCounters>(PERCPU_ARRAY, MAX_BACKENDS, 0)),
+        (map::SERVICE_COUNTERS, entry::<u32, ServiceCounters>(PERCPU_ARRAY, MAX_SERVICES + 1, 0)),
+        (map::VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, Verdict::COUNT, 0)),
+        (map::SETTLING_FLOWS, entry::<u32, SettlingBucket>(ARRAY, SETTLING_BUCKETS, 0)),
+        (map::TRACKED_FLOWS, entry::<FlowKey, TrackedFlow>(LRU_HASH, TRACKED_FLOWS, 0)),
+        (map::SERVICE_IDENTITIES, entry::<u32, ServiceIdentity>(HASH, MAX_SERVICES, 0)),
+        (map::BACKEND_IDENTITIES, entry::<u32, BackendIdentity>(HASH, MAX_BACKENDS, 0)),
+        (map::META, entry::<u32, Meta>(ARRAY, 1, 0)),
+        (map::EVENTS, entry::<u32, Event>(ARRAY, EVENTS, 0)),
+        (map::DECAP_SETTINGS, entry::<u32, DecapSettings>(ARRAY, 1, 0)),
+        (map::DECAP_VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, DecapVerdict::COUNT, 0)),
+    ]);
+    assert_eq!(maps, expected);
+    let mut programs: Vec<&str> = object.programs.keys().map(String::as_str).collect();
+    programs.sort_unstable();
+    assert_eq!(programs, [program::MAGLEV, program::DECAP]);
+}

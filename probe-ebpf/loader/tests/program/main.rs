@@ -1,0 +1,15 @@
+//! The XDP programs, run by the kernel on single packets (`BPF_PROG_TEST_RUN`), against maps that are filled by hand.
+//!
+//! `MAGLEV_EBPF_OBJECT=path` runs them on another object than the kept one. They need root: else each says that it was
+//! skipped, and passes.
+
+mod decap;
+mod forwarding;
+mod frames;
+mod hostile;
+mod passing;
+mod routes;
+mod settling;
+mod slots;
+mod support;
+mod tracking;
