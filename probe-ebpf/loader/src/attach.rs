@@ -1,6 +1,6 @@
 //! Getting the program onto an interface.
 
-use std::{io, path::Path};
+use std::{io, iter, path::Path};
 
 use aya::programs::{Xdp, XdpMode, links::FdLink};
 use maglev_core::config::AttachMode;
@@ -32,7 +32,11 @@ pub(crate) fn attach(
 }
 
 /// Attaches `program` for as long as the link lives.
-pub(crate) fn link(program: &mut Xdp, interface: &Interface, mode: AttachMode) -> Result<FdLink, DatapathError> {
+pub(crate) fn link(
+    program: &mut Xdp,
+    interface: &Interface,
+    mode: AttachMode,
+) -> Result<FdLink, DatapathError> {
     let modes: &[XdpMode] = match mode {
         AttachMode::Auto => &[XdpMode::Driver, XdpMode::Skb],
         AttachMode::Native => &[XdpMode::Driver],
@@ -60,13 +64,20 @@ pub(crate) fn link(program: &mut Xdp, interface: &Interface, mode: AttachMode) -
 }
 
 fn held_mode(interface: &Interface) -> &'static str {
-    Interface::by_index(interface.index).ok().and_then(|found| found.holder).map_or("attached", |holder| holder.mode)
+    Interface::by_index(interface.index)
+        .ok()
+        .and_then(|found| found.holder)
+        .map_or("attached", |holder| holder.mode)
 }
 
 fn taken(interface: &Interface) -> Option<DatapathError> {
     interface.holder.as_ref().map(|holder| DatapathError::InterfaceTaken {
         interface: interface.name.clone(),
-        program: if holder.name.is_empty() { "a program without a name".to_owned() } else { holder.name.clone() },
+        program: if holder.name.is_empty() {
+            "a program without a name".to_owned()
+        } else {
+            holder.name.clone()
+        },
         id: holder.program,
         mode: holder.mode,
     })
@@ -81,17 +92,25 @@ pub(crate) fn aya_error(
     let error = match error.into().downcast::<ProgramError>() {
         Err(other) => other,
         Ok(error) => match *error {
+            // The verifier refuses with EACCES, which is no want of privileges.
             ProgramError::LoadError { io_error, verifier_log }
-                if io_error.kind() != io::ErrorKind::PermissionDenied =>
+                if io_error.raw_os_error() != Some(libc::EPERM) =>
             {
                 return DatapathError::Refused { log: verifier_log.to_string(), error: io_error };
-            }
-            ProgramError::LoadError { io_error, .. } => return DatapathError::of_io(&attempted, io_error),
-            ProgramError::SyscallError(call) if call.io_error.kind() == io::ErrorKind::PermissionDenied => {
-                return DatapathError::of_io(&attempted, call.io_error);
             }
             other => Box::new(other),
         },
     };
-    DatapathError::Aya { attempted, error }
+    match refusal(&*error) {
+        Some(refusal) => DatapathError::of_io(&attempted, refusal),
+        None => DatapathError::Aya { attempted, error },
+    }
+}
+
+/// The kernel's answer that the privileges are missing, if that is what is at the bottom of `error`.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let is_refusal = |error: &&io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<io::Error>().filter(is_refusal))
+        .map(|error| error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
 }

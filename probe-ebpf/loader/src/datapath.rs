@@ -66,7 +66,8 @@ impl Datapath {
         if !instance.exists() {
             return Err(DatapathError::not_running(instance));
         }
-        let (maps, writable) = match Maps::open(&instance.maps(), Access::Write).map_err(DatapathError::from) {
+        let (maps, writable) = match Maps::open(&instance.maps(), Access::Write).map_err(DatapathError::from)
+        {
             Err(error) if error.is_permission() => (Maps::open(&instance.maps(), Access::Read)?, false),
             maps => (maps?, true),
         };
@@ -210,7 +211,10 @@ impl Datapath {
     pub(crate) fn forget_neighbours(&self) {
         let Ok(state) = State::read(&self.maps) else { return };
         let services: Vec<Service> = state.services.values().map(|service| service.service.clone()).collect();
-        self.forget_neighbours_of(&addresses(&services), &State { services: std::collections::BTreeMap::new(), ..state });
+        self.forget_neighbours_of(
+            &addresses(&services),
+            &State { services: std::collections::BTreeMap::new(), ..state },
+        );
     }
 
     fn keep_neighbours_of(&self, addresses: &[IpAddr]) -> Result<Vec<String>, DatapathError> {
@@ -227,7 +231,9 @@ impl Datapath {
         let mut warnings = Vec::new();
         for &address in addresses {
             match next_hop(address) {
-                Err(error) => warnings.push(format!("there is no route to backend {address} ({error}): its packets are dropped until there is")),
+                Err(error) => warnings.push(format!(
+                    "there is no route to backend {address} ({error}): its packets are dropped until there is"
+                )),
                 Ok(hop) => {
                     if let Err(error) = keep_neighbour(hop) {
                         warnings.push(not_resolved(hop, &error));
@@ -244,7 +250,8 @@ impl Datapath {
             return;
         }
         let services: Vec<Service> = state.services.values().map(|service| service.service.clone()).collect();
-        let needed: Vec<NextHop> = addresses(&services).into_iter().filter_map(|one| next_hop(one).ok()).collect();
+        let needed: Vec<NextHop> =
+            addresses(&services).into_iter().filter_map(|one| next_hop(one).ok()).collect();
         for hop in gone.iter().filter_map(|&address| next_hop(address).ok()) {
             if !needed.contains(&hop) {
                 // A neighbour too many does no harm, and the change itself is made.
@@ -263,8 +270,9 @@ impl Datapath {
     }
 
     /// Whether the calling thread is in the network namespace that the datapath is attached in.
-    fn is_at_home(&self) -> Result<bool, DatapathError> {
-        let here = current_namespace().map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
+    pub(crate) fn is_at_home(&self) -> Result<bool, DatapathError> {
+        let here = current_namespace()
+            .map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
         Ok(self.maps.meta.get(&0)?.is_some_and(|meta| meta.network_namespace == here))
     }
 }
@@ -309,5 +317,8 @@ pub(crate) fn addresses(services: &[Service]) -> Vec<IpAddr> {
 }
 
 fn not_resolved(hop: NextHop, error: &io::Error) -> String {
-    format!("next hop {} is not kept resolved ({error}): `ip neigh replace {} dev IF managed` does it", hop.neighbour, hop.neighbour)
+    format!(
+        "next hop {} is not kept resolved ({error}): `ip neigh replace {} dev IF managed` does it",
+        hop.neighbour, hop.neighbour
+    )
 }

@@ -13,7 +13,7 @@ use maglev_core::{
 use maglev_probe_abi::{self as abi, ROW_WORDS, map};
 
 use crate::{
-    attach::{aya_error, attach, require_free},
+    attach::{attach, aya_error, require_free},
     bpffs::ensure_mounted,
     datapath::Datapath,
     error::DatapathError,
@@ -87,7 +87,8 @@ fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Resu
     let attached = interfaces
         .iter()
         .map(|interface| {
-            let mode = attach(program, interface, config.datapath.attach_mode, &instance.link(interface.index))?;
+            let mode =
+                attach(program, interface, config.datapath.attach_mode, &instance.link(interface.index))?;
             Ok((interface.name.clone(), mode))
         })
         .collect::<Result<Vec<_>, DatapathError>>()?;
@@ -103,9 +104,7 @@ fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathErr
     for name in MAPS_OF_ROWS {
         loader.map_max_entries(name, if name == map::SLOT_HITS { rows * processors } else { rows });
     }
-    let mut ebpf = loader
-        .load(&object)
-        .map_err(|error| aya_error("load the maps".to_owned(), error))?;
+    let mut ebpf = loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))?;
     let mut locked = 0;
     for (name, map) in ebpf.maps_mut() {
         // What the compiler makes of constants is no map of ours, and its name no pin's.
@@ -114,7 +113,9 @@ fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathErr
         }
         map.pin(instance.maps().join(name)).map_err(|error| aya_error(format!("pin map {name}"), error))?;
     }
-    for name in fs::read_dir(instance.maps()).map_err(|error| DatapathError::of_io("read the pins", error))?.flatten() {
+    for name in
+        fs::read_dir(instance.maps()).map_err(|error| DatapathError::of_io("read the pins", error))?.flatten()
+    {
         locked += locked_bytes(&name.path()).unwrap_or(0);
     }
     let program = balancer(&mut ebpf)?;
@@ -130,7 +131,9 @@ fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathErr
 }
 
 fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
-    let missing = || DatapathError::of_io("find the program `maglev` in the object", std::io::ErrorKind::NotFound.into());
+    let missing = || {
+        DatapathError::of_io("find the program `maglev` in the object", std::io::ErrorKind::NotFound.into())
+    };
     ebpf.program_mut("maglev")
         .ok_or_else(missing)?
         .try_into()
@@ -151,7 +154,10 @@ pub(crate) fn require_supported(services: &[Service]) -> Result<(), DatapathErro
             missing.push(format!("service {}: IPv6 ({})", service.name, service.address));
         }
         for backend in service.backends.iter().filter(|backend| backend.address.is_ipv6()) {
-            missing.push(format!("service {}, backend {}: IPv6 ({})", service.name, backend.name, backend.address));
+            missing.push(format!(
+                "service {}, backend {}: IPv6 ({})",
+                service.name, backend.name, backend.address
+            ));
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotYet(missing)) }
@@ -180,13 +186,22 @@ pub fn down(instance: &Instance) -> Result<(), DatapathError> {
         return Err(DatapathError::not_running(instance));
     }
     let _others_wait = Instance::lock_all()?;
-    if let Ok(datapath) = Datapath::open(instance) {
+    if !instance.exists() {
+        // Somebody came first. The lock has made the folder of instances anew.
+        instance.remove_pins()?;
+        return Err(DatapathError::not_running(instance));
+    }
+    let datapath = Datapath::open(instance);
+    if let Ok(datapath) = &datapath {
         datapath.forget_neighbours();
     }
-    let interfaces: Vec<u32> = instance.links()?.iter().filter_map(|link| link_interface(link).ok()).collect();
+    // In another network namespace the same indexes are other interfaces'.
+    let at_home = datapath.is_ok_and(|datapath| datapath.is_at_home().unwrap_or(false));
+    let interfaces: Vec<u32> =
+        instance.links()?.iter().filter_map(|link| link_interface(link).ok()).collect();
     instance.remove_pins()?;
-    for interface in interfaces {
-        wait_until_free(interface);
+    if at_home {
+        interfaces.into_iter().for_each(wait_until_free);
     }
     Ok(())
 }
