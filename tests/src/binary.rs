@@ -20,8 +20,7 @@ pub fn maglev_top() -> &'static Path {
             let build = escargot::CargoBuild::new()
                 .package("maglev-top")
                 .bin("maglev-top")
-                .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-                .current_target();
+                .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
             let build = if cfg!(debug_assertions) { build } else { build.release() };
             build.run().unwrap_or_else(|error| panic!("maglev-top does not build: {error}"))
         })

@@ -96,9 +96,11 @@ impl Site {
             })
             .collect();
         let text = configuration(plot, &topology);
-        let config = Config::parse("site.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")).config;
+        let config =
+            Config::parse("site.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")).config;
         let instance = new_instance();
-        let started = topology.balancer().run(|| maglev_probe::up(&instance, &config)).expect("a thread gets in");
+        let started =
+            topology.balancer().run(|| maglev_probe::up(&instance, &config)).expect("a thread gets in");
         started.unwrap_or_else(|error| panic!("{error:?}"));
         let datapath = Datapath::open(&instance).expect("what was pinned opens");
         let site = Self { topology, datapath, config, _servers: servers, _decapsulation: decapsulation };
@@ -246,7 +248,8 @@ impl Site {
                 let Some(host) = self.topology.backend(&backend.name) else { continue };
                 let interface = host.balancer_side().name().to_owned();
                 eventually("the next hops are resolved", || {
-                    let known = self.topology.balancer().run(|| fs::read_to_string("/proc/thread-self/net/arp"));
+                    let known =
+                        self.topology.balancer().run(|| fs::read_to_string("/proc/thread-self/net/arp"));
                     let known = known.expect("a thread gets in").expect("the kernel tells its neighbours");
                     known.lines().any(|line| line.ends_with(&interface) && line.contains(" 0x2 "))
                 });

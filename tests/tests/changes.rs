@@ -34,7 +34,10 @@ fn a_drain_keeps_established_connections_and_gives_it_no_new_ones() {
 
     all_answer(&mut connections);
     let mut fresh: Vec<_> = (0..200).map(|_| site.connect()).collect();
-    assert!(fresh.iter().all(|connection| connection.backend() != "b2"), "a draining backend got a connection");
+    assert!(
+        fresh.iter().all(|connection| connection.backend() != "b2"),
+        "a draining backend got a connection"
+    );
     all_answer(&mut fresh);
     all_answer(&mut connections);
 

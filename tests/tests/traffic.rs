@@ -36,7 +36,8 @@ fn shares_follow_weights(plot: &Plot) {
         let greeted = report.backends.get(&backend.name).map_or(0, |part| part.connections);
         assert_eq!(
             backend.counters.new_connections, greeted,
-            "the program's count of connections to {} is not what clients saw", backend.name
+            "the program's count of connections to {} is not what clients saw",
+            backend.name
         );
         // Of n draws with chance p, five standard deviations about the mean: a right table fails once in millions.
         let draws = f64::from(u32::try_from(report.opened).unwrap());
@@ -45,7 +46,9 @@ fn shares_follow_weights(plot: &Plot) {
         assert!(
             (found - draws * expected).abs() < 5.0 * deviation,
             "{} of {draws} connections at {}, where {:.0} ± {deviation:.0} are called for",
-            greeted, backend.name, draws * expected
+            greeted,
+            backend.name,
+            draws * expected
         );
     }
     let hits: u64 = service.slots.hits.iter().sum();

@@ -72,7 +72,11 @@ impl Datapath {
     ///
     /// When it would end connections and `break_connections` does not allow that: then nothing was changed. When the
     /// kernel refuses something half-way: the steps before it are done.
-    pub fn apply(&self, config: &Config, break_connections: bool) -> Result<(ApplyPlan, Vec<String>), DatapathError> {
+    pub fn apply(
+        &self,
+        config: &Config,
+        break_connections: bool,
+    ) -> Result<(ApplyPlan, Vec<String>), DatapathError> {
         require_supported(&config.services)?;
         let mut writer = Writer::begin(self.instance(), self.maps())?;
         let plan = plan_between(writer.state(), config)?;
@@ -85,14 +89,18 @@ impl Datapath {
         let before: Vec<Service> =
             writer.state().services.values().map(|running| running.service.clone()).collect();
         // What leaves makes room for what comes.
-        let (leaving, rest): (Vec<_>, Vec<_>) =
-            plan.steps.iter().partition(|step| matches!(step.action, StepAction::Remove | StepAction::Remake(_)));
+        let (leaving, rest): (Vec<_>, Vec<_>) = plan
+            .steps
+            .iter()
+            .partition(|step| matches!(step.action, StepAction::Remove | StepAction::Remake(_)));
         for step in &leaving {
             let number = writer.state().service(&step.service)?.number;
             writer.remove_service(number, &[step.note("remove-service", String::new())])?;
         }
         for step in leaving.iter().chain(&rest) {
-            let Some(target) = config.services.iter().find(|service| service.name == step.service) else { continue };
+            let Some(target) = config.services.iter().find(|service| service.name == step.service) else {
+                continue;
+            };
             match &step.action {
                 StepAction::Remove => {}
                 StepAction::Add | StepAction::Remake(_) => {
@@ -121,7 +129,9 @@ impl Step {
     pub fn breaks(&self) -> Option<String> {
         match &self.action {
             StepAction::Remove => Some(format!("service {} would be removed", self.service)),
-            StepAction::Remake(why) => Some(format!("service {} would be made anew ({})", self.service, why.join(", "))),
+            StepAction::Remake(why) => {
+                Some(format!("service {} would be made anew ({})", self.service, why.join(", ")))
+            }
             StepAction::Add | StepAction::Retune(_) | StepAction::Backends { .. } => None,
         }
     }
@@ -174,7 +184,12 @@ fn require_an_active_one(target: &Service) -> Result<(), DatapathError> {
 }
 
 /// What of a service cannot change while its connections go on.
-fn reasons_to_remake(running: &Service, running_seed: HashSeed, target: &Service, seed: HashSeed) -> Vec<String> {
+fn reasons_to_remake(
+    running: &Service,
+    running_seed: HashSeed,
+    target: &Service,
+    seed: HashSeed,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut differs = |what: &str, old: String, new: String| {
         if old != new {
@@ -216,8 +231,12 @@ fn changes_between(running: &Service, target: &Service) -> Vec<Change> {
                     changes.push(Change::SetWeight(new.name.clone(), new.weight));
                 }
                 match (old.state, new.state) {
-                    (BackendState::Draining, BackendState::Active) => changes.push(Change::Undrain(new.name.clone())),
-                    (BackendState::Active, BackendState::Draining) => later.push(Change::Drain(new.name.clone())),
+                    (BackendState::Draining, BackendState::Active) => {
+                        changes.push(Change::Undrain(new.name.clone()))
+                    }
+                    (BackendState::Active, BackendState::Draining) => {
+                        later.push(Change::Drain(new.name.clone()))
+                    }
                     _ => {}
                 }
             }

@@ -37,7 +37,8 @@ pub fn ensure_mounted() -> Result<bool, DatapathError> {
         fs::create_dir_all(point).map_err(failed)?;
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("bpffs"), point, Some("bpf"), flags, Some("mode=0700")).map_err(|error| failed(error.into()))?;
+    mount(Some("bpffs"), point, Some("bpf"), flags, Some("mode=0700"))
+        .map_err(|error| failed(error.into()))?;
     Ok(true)
 }
 

@@ -48,7 +48,9 @@ impl MapError {
 #[derive(Debug, thiserror::Error)]
 pub enum DatapathError {
     /// The privileges are missing.
-    #[error("cannot {attempted}: permission denied; run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN")]
+    #[error(
+        "cannot {attempted}: permission denied; run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN"
+    )]
     NotPermitted {
         /// What was attempted.
         attempted: String,
@@ -80,13 +82,17 @@ pub enum DatapathError {
         others: Vec<String>,
     },
     /// Something runs under that name.
-    #[error("instance {0} is running already: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one")]
+    #[error(
+        "instance {0} is running already: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one"
+    )]
     AlreadyRunning(String),
     /// Somebody else is changing it.
     #[error("somebody else is changing instance {0}, and has been for ten seconds: try again")]
     Busy(String),
     /// The state is not the one that the change was planned on.
-    #[error("the state has changed since this was planned (version {expected}, now {found}): look again, then repeat it")]
+    #[error(
+        "the state has changed since this was planned (version {expected}, now {found}): look again, then repeat it"
+    )]
     Stale {
         /// The version that it was planned on.
         expected: u64,
@@ -94,7 +100,9 @@ pub enum DatapathError {
         found: u64,
     },
     /// Another version made the maps.
-    #[error("the maps are of schema {found}, this program's is {expected}: `down` and `up`, or use the version that made them")]
+    #[error(
+        "the maps are of schema {found}, this program's is {expected}: `down` and `up`, or use the version that made them"
+    )]
     Schema {
         /// What the maps say.
         found: u32,
@@ -110,13 +118,17 @@ pub enum DatapathError {
         known: Vec<String>,
     },
     /// No interface is named.
-    #[error("no interface to attach to: name one with --interface, or in the configuration under datapath.interfaces")]
+    #[error(
+        "no interface to attach to: name one with --interface, or in the configuration under datapath.interfaces"
+    )]
     NoInterface,
     /// There is no such interface.
     #[error("there is no interface {0} in this network namespace")]
     UnknownInterface(String),
     /// The interface's XDP hook is held.
-    #[error("{interface} has an XDP program already: {program} (id {id}, {mode}); it is left alone. Take another interface, or detach it first")]
+    #[error(
+        "{interface} has an XDP program already: {program} (id {id}, {mode}); it is left alone. Take another interface, or detach it first"
+    )]
     InterfaceTaken {
         /// The interface.
         interface: String,
@@ -128,7 +140,9 @@ pub enum DatapathError {
         mode: &'static str,
     },
     /// The kernel would not tell a way to the backends.
-    #[error("the kernel does not forward on {interface}, so it tells the program no way to the backends: sysctl -w {sysctl}=1 (or set datapath.gateway-mac)")]
+    #[error(
+        "the kernel does not forward on {interface}, so it tells the program no way to the backends: sysctl -w {sysctl}=1 (or set datapath.gateway-mac)"
+    )]
     ForwardingOff {
         /// The interface.
         interface: String,
@@ -169,7 +183,9 @@ pub enum DatapathError {
     #[error(transparent)]
     Rules(BrokenRules),
     /// A service would be without an active backend.
-    #[error("service {0} would have no active backend, and its new connections nowhere to go; `backend drain --force` does that by name")]
+    #[error(
+        "service {0} would have no active backend, and its new connections nowhere to go; `backend drain --force` does that by name"
+    )]
     NoActiveBackend(String),
     /// There is no room left.
     #[error("there is no room for {what}: at most {most} fit")]
@@ -183,7 +199,9 @@ pub enum DatapathError {
     #[error("this would break established connections: {}; `--break-connections` does it all the same", .0.join("; "))]
     BreaksConnections(Vec<String>),
     /// Slots did not become free to change.
-    #[error("{slots} slots of service {service} are still about to settle; what was asked for is on record, and any next change finishes it")]
+    #[error(
+        "{slots} slots of service {service} are still about to settle; what was asked for is on record, and any next change finishes it"
+    )]
     StillSettling {
         /// The service.
         service: String,
@@ -204,7 +222,8 @@ impl DatapathError {
 
     /// That nothing runs under the name of `instance`, and what does.
     pub(crate) fn not_running(instance: &Instance) -> Self {
-        let others = Instance::all().unwrap_or_default().iter().map(|other| other.name().to_owned()).collect();
+        let others =
+            Instance::all().unwrap_or_default().iter().map(|other| other.name().to_owned()).collect();
         Self::NotRunning { name: instance.name().to_owned(), others }
     }
 
@@ -231,7 +250,11 @@ fn list_others(names: &[String]) -> String {
 }
 
 fn list_known(names: &[String]) -> String {
-    if names.is_empty() { "; there is none at all".to_owned() } else { format!("; there is {}", names.join(", ")) }
+    if names.is_empty() {
+        "; there is none at all".to_owned()
+    } else {
+        format!("; there is {}", names.join(", "))
+    }
 }
 
 fn verifier(log: &str) -> String {

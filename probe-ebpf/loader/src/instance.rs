@@ -52,7 +52,9 @@ impl Instance {
     pub fn all() -> Result<Vec<Self>, DatapathError> {
         let entries = match fs::read_dir(Self::parent()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| DatapathError::of_io("read the folder of instances", error))?,
+            entries => {
+                entries.map_err(|error| DatapathError::of_io("read the folder of instances", error))?
+            }
         };
         let mut names: Vec<_> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -102,8 +104,8 @@ impl Instance {
     ///
     /// When the folder cannot be read.
     pub fn links(&self) -> Result<Vec<PathBuf>, DatapathError> {
-        let entries =
-            fs::read_dir(&self.folder).map_err(|error| DatapathError::of_io("read the folder of pins", error))?;
+        let entries = fs::read_dir(&self.folder)
+            .map_err(|error| DatapathError::of_io("read the folder of pins", error))?;
         let mut links: Vec<_> = entries
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with("link-"))
@@ -160,7 +162,9 @@ fn wait_for_lock(folder: File, name: &str) -> Result<Lock, DatapathError> {
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(Lock { folder }),
-            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(10))
+            }
             Err(TryLockError::WouldBlock) => return Err(DatapathError::Busy(name.to_owned())),
             Err(TryLockError::Error(error)) => return Err(DatapathError::of_io("lock the instance", error)),
         }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use maglev_probe_abi::{
-    BackendCounters, BackendIdentity, BackendRecord, Event, Meta, ServiceCounters, ServiceIdentity, ServiceKey,
-    ServiceRecord, Settings, map,
+    BackendCounters, BackendIdentity, BackendRecord, Event, Meta, ServiceCounters, ServiceIdentity,
+    ServiceKey, ServiceRecord, Settings, map,
 };
 
 use crate::{
@@ -49,8 +49,16 @@ impl Maps {
             slots: Rows::open(&at(map::SLOTS), access)?,
             deadlines: Rows::open(&at(map::DEADLINES), access)?,
             slot_hits: Rows::open(&at(map::SLOT_HITS), access)?,
-            backend_counters: KernelMap::open(&at(map::BACKEND_COUNTERS), MapKind::PerProcessorArray, access)?,
-            service_counters: KernelMap::open(&at(map::SERVICE_COUNTERS), MapKind::PerProcessorArray, access)?,
+            backend_counters: KernelMap::open(
+                &at(map::BACKEND_COUNTERS),
+                MapKind::PerProcessorArray,
+                access,
+            )?,
+            service_counters: KernelMap::open(
+                &at(map::SERVICE_COUNTERS),
+                MapKind::PerProcessorArray,
+                access,
+            )?,
             verdicts: KernelMap::open(&at(map::VERDICTS), MapKind::PerProcessorArray, access)?,
             service_identities: KernelMap::open(&at(map::SERVICE_IDENTITIES), MapKind::Hash, access)?,
             backend_identities: KernelMap::open(&at(map::BACKEND_IDENTITIES), MapKind::Hash, access)?,

@@ -15,7 +15,10 @@ pub(crate) fn bytes() -> Result<Cow<'static, [u8]>, DatapathError> {
     match env::var_os(OVERRIDE) {
         None => Ok(Cow::Borrowed(EMBEDDED)),
         Some(path) => fs::read(&path).map(Cow::Owned).map_err(|error| {
-            DatapathError::of_io(&format!("read the object {} ({OVERRIDE})", Path::new(&path).display()), error)
+            DatapathError::of_io(
+                &format!("read the object {} ({OVERRIDE})", Path::new(&path).display()),
+                error,
+            )
         }),
     }
 }

@@ -203,7 +203,11 @@ pub(crate) fn backend(identity: &abi::BackendIdentity) -> Backend {
         name: text(&identity.name),
         address: SocketAddr::new(address(identity.address, identity.family), identity.port),
         weight: u16::try_from(identity.weight).unwrap_or(u16::MAX),
-        state: if identity.state == abi::BACKEND_ACTIVE { BackendState::Active } else { BackendState::Draining },
+        state: if identity.state == abi::BACKEND_ACTIVE {
+            BackendState::Active
+        } else {
+            BackendState::Draining
+        },
     }
 }
 

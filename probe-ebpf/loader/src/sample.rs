@@ -127,7 +127,12 @@ fn read_service(
     })
 }
 
-fn read_slots(maps: &Maps, meta: &abi::Meta, state: &ServiceState, now: Duration) -> Result<Slots, DatapathError> {
+fn read_slots(
+    maps: &Maps,
+    meta: &abi::Meta,
+    state: &ServiceState,
+    now: Duration,
+) -> Result<Slots, DatapathError> {
     let size = state.service.table_size as usize;
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let words = maps.slots.read(state.first_row(), state.rows())?;

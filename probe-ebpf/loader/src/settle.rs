@@ -124,7 +124,13 @@ impl<'a> SlotWriter<'a> {
 /// Empties rows that belonged to a service before, for a new one: no owner, no deadline, no hits.
 ///
 /// Epochs go on from where they were: what is remembered of the old service's flows stays out of date.
-pub(crate) fn clear_rows(rows: &WritableRows, first_slot: u32, table_size: u32, slot_rows: u32, processors: u32) {
+pub(crate) fn clear_rows(
+    rows: &WritableRows,
+    first_slot: u32,
+    table_size: u32,
+    slot_rows: u32,
+    processors: u32,
+) {
     let slots = first_slot as usize..(first_slot + table_size) as usize;
     for at in slots.clone() {
         let word = SlotWord(rows.slots.words()[at].load(Ordering::SeqCst));

@@ -65,9 +65,8 @@ impl State {
 
     /// The service of that name.
     pub(crate) fn service(&self, name: &str) -> Result<&ServiceState, DatapathError> {
-        let matches = |state: &&ServiceState| {
-            state.service.name == name || state.service.address.to_string() == name
-        };
+        let matches =
+            |state: &&ServiceState| state.service.name == name || state.service.address.to_string() == name;
         self.services.values().find(matches).ok_or_else(|| DatapathError::NoSuchService {
             name: name.to_owned(),
             known: self.services.values().map(|state| state.service.name.clone()).collect(),

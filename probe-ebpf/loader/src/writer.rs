@@ -14,7 +14,8 @@ use maglev_core::{
     service::{Backend, Service},
 };
 use maglev_probe_abi::{
-    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, MAX_BACKENDS, MAX_SERVICES, ServiceCounters, ServiceIdentity,
+    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, MAX_BACKENDS, MAX_SERVICES,
+    ServiceCounters, ServiceIdentity,
 };
 
 use crate::{
@@ -179,7 +180,9 @@ impl<'a> Writer<'a> {
             .state
             .backends
             .iter()
-            .filter(|(_, backend)| backend.state != BACKEND_GONE && !self.state.services.contains_key(&backend.service))
+            .filter(|(_, backend)| {
+                backend.state != BACKEND_GONE && !self.state.services.contains_key(&backend.service)
+            })
             .map(|(&number, _)| number)
             .collect();
         for number in orphans {
@@ -209,8 +212,10 @@ impl<'a> Writer<'a> {
         for (number, backend) in members().filter(|(_, backend)| backend.state != BACKEND_GONE) {
             self.maps.backends.set(number, &record::backend_record(backend))?;
         }
-        let leaving: BTreeSet<u32> =
-            members().filter(|(_, backend)| backend.state == BACKEND_GONE).map(|(&number, _)| number).collect();
+        let leaving: BTreeSet<u32> = members()
+            .filter(|(_, backend)| backend.state == BACKEND_GONE)
+            .map(|(&number, _)| number)
+            .collect();
         write_slots(&self.rows, service, &leaving, &mut || {
             for (number, backend) in members().filter(|(number, _)| leaving.contains(number)) {
                 self.maps.backends.set(number, &record::backend_record(backend))?;
@@ -234,7 +239,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Changes what is kept of a backend, in one store.
-    fn keep_backend(&mut self, number: u32, edit: impl FnOnce(&mut BackendIdentity)) -> Result<(), DatapathError> {
+    fn keep_backend(
+        &mut self,
+        number: u32,
+        edit: impl FnOnce(&mut BackendIdentity),
+    ) -> Result<(), DatapathError> {
         let identity = self.state.backends.get_mut(&number).unwrap_or_else(|| {
             unreachable!("number {number} was taken from the backends that there are");
         });
@@ -259,7 +268,8 @@ impl<'a> Writer<'a> {
         let mut gone: Vec<_> =
             self.state.backends.iter().filter(|(_, backend)| backend.state == BACKEND_GONE).collect();
         gone.sort_by_key(|(_, backend)| backend.removed_at);
-        let numbers: Vec<u32> = fresh.chain(gone.into_iter().map(|(&number, _)| number)).take(count).collect();
+        let numbers: Vec<u32> =
+            fresh.chain(gone.into_iter().map(|(&number, _)| number)).take(count).collect();
         if numbers.len() < count {
             return Err(DatapathError::Full { what: "another backend", most: MAX_BACKENDS - 1 });
         }

@@ -34,7 +34,12 @@ pub(crate) fn program_name(id: u32) -> io::Result<String> {
     let mut info: bpf_prog_info = unsafe { mem::zeroed() };
     // SAFETY: a program's descriptor is described by bpf_prog_info.
     unsafe { object_info(program.as_fd(), &mut info) }?;
-    Ok(info.name.iter().take_while(|&&byte| byte != 0).map(|&byte| char::from(byte.cast_unsigned())).collect())
+    Ok(info
+        .name
+        .iter()
+        .take_while(|&&byte| byte != 0)
+        .map(|&byte| char::from(byte.cast_unsigned()))
+        .collect())
 }
 
 /// How much memory the map pinned at `path` locks, in bytes, as the kernel accounts for it.

@@ -102,7 +102,9 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
     /// Removes `key`; it is no error that it is not there.
     pub(crate) fn remove(&self, key: &K) -> Result<(), MapError> {
         match self.element(bpf_cmd::BPF_MAP_DELETE_ELEM, key, std::ptr::null_mut(), 0) {
-            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(self.failed("remove from", error)),
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => {
+                Err(self.failed("remove from", error))
+            }
             _ => Ok(()),
         }
     }

@@ -89,8 +89,8 @@ impl MappedRows {
         if address == libc::MAP_FAILED {
             return Err(map.failed("map", io::Error::last_os_error()));
         }
-        let address =
-            NonNull::new(address.cast()).ok_or_else(|| map.failed("map", io::ErrorKind::AddrNotAvailable.into()))?;
+        let address = NonNull::new(address.cast())
+            .ok_or_else(|| map.failed("map", io::ErrorKind::AddrNotAvailable.into()))?;
         Ok(Self { address, words })
     }
 

@@ -23,15 +23,15 @@ pub(super) fn empty_attribute() -> bpf_attr {
 /// Every address in `attribute` is valid for what `command` does with it.
 pub(super) unsafe fn bpf(command: bpf_cmd, attribute: &mut bpf_attr) -> io::Result<c_long> {
     // SAFETY: the attribute is a whole bpf_attr, and the caller answers for the addresses in it.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command as c_int, &raw mut *attribute, size_of::<bpf_attr>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command as c_int, &raw mut *attribute, size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// A descriptor that bpf(2) returned.
 pub(super) fn owned(descriptor: c_long) -> OwnedFd {
-    let descriptor = RawFd::try_from(descriptor).unwrap_or_else(|_| unreachable!("descriptors are of that size"));
+    let descriptor =
+        RawFd::try_from(descriptor).unwrap_or_else(|_| unreachable!("descriptors are of that size"));
     // SAFETY: the kernel has just made it, for this process, and nobody else has it.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }

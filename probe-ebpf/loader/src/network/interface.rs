@@ -97,7 +97,9 @@ impl XdpHolder {
             _ => None,
         })?;
         let program = attributes.iter().find_map(|attribute| match *attribute {
-            LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => Some(id),
+            LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => {
+                Some(id)
+            }
             _ => None,
         })?;
         Some(Self { program, name: program_name(program).unwrap_or_default(), mode })

@@ -64,7 +64,8 @@ pub(crate) fn keep_neighbour(hop: NextHop) -> io::Result<()> {
 
 /// Ends that, where it is ours.
 pub(crate) fn forget_neighbour(hop: NextHop) -> io::Result<()> {
-    let ours = |neighbour: &NeighbourMessage| neighbour.attributes.contains(&NeighbourAttribute::Protocol(OURS));
+    let ours =
+        |neighbour: &NeighbourMessage| neighbour.attributes.contains(&NeighbourAttribute::Protocol(OURS));
     if !existing(hop)?.is_some_and(|neighbour| ours(&neighbour)) {
         return Ok(());
     }
