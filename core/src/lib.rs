@@ -10,6 +10,8 @@ pub mod flow;
 pub mod slot;
 
 #[cfg(feature = "std")]
+pub mod balance;
+#[cfg(feature = "std")]
 pub mod change;
 #[cfg(feature = "std")]
 pub mod config;
@@ -17,6 +19,8 @@ pub mod config;
 pub mod permutation;
 #[cfg(feature = "std")]
 pub mod plan;
+#[cfg(feature = "std")]
+pub mod reassignment;
 #[cfg(feature = "std")]
 pub mod rules;
 #[cfg(feature = "std")]

@@ -1,11 +1,15 @@
 //! What a change to a service moves, before anybody makes it.
 
-use std::net::SocketAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
-use crate::seed::HashSeed;
 use crate::{
     change::{Change, ChangeError},
-    service::{BackendState, Service},
+    reassignment::Reassignment,
+    seed::HashSeed,
+    service::{Backend, Service},
     table::{LookupTable, NO_BACKEND, TableError},
 };
 
@@ -54,6 +58,14 @@ pub enum PlanError {
     /// A table cannot be filled.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The tables have no slots in common.
+    #[error("the table size changes from {before} to {after}: every flow falls into another slot")]
+    OtherTableSize {
+        /// The size before.
+        before: u32,
+        /// The size after.
+        after: u32,
+    },
 }
 
 impl Plan {
@@ -81,106 +93,110 @@ impl Plan {
     ///
     /// When a table cannot be filled.
     pub fn between(before: &Service, after: &Service, seed: &HashSeed) -> Result<Self, PlanError> {
-        let mut backends: Vec<PlannedBackend> = before
-            .backends
-            .iter()
-            .chain(after.backends.iter().filter(|new| {
-                !before.backends.iter().any(|old| old.name == new.name && old.address == new.address)
-            }))
-            .map(|backend| PlannedBackend {
-                name: backend.name.clone(),
-                address: backend.address,
+        if before.table_size != after.table_size {
+            return Err(PlanError::OtherTableSize { before: before.table_size, after: after.table_size });
+        }
+        let identities: BTreeSet<_> = before.backends.iter().chain(&after.backends).map(identity).collect();
+        let rows: BTreeMap<_, u32> = identities.iter().copied().zip(0..).collect();
+        let owners = |service: &Service| -> Result<Vec<u32>, TableError> {
+            let row_of: Vec<u32> = service.backends.iter().map(|backend| rows[&identity(backend)]).collect();
+            let table = LookupTable::of_service(service, seed)?;
+            let owner = |&slot: &u32| row_of.get(slot as usize).copied().unwrap_or(NO_BACKEND);
+            Ok(table.slots().iter().map(owner).collect())
+        };
+        let (before_owners, after_owners) = (owners(before)?, owners(after)?);
+
+        let mut backends: Vec<PlannedBackend> = identities
+            .into_iter()
+            .map(|(name, address)| PlannedBackend {
+                name: name.to_owned(),
+                address,
                 before: 0,
                 after: 0,
                 gained: 0,
                 lost: 0,
             })
             .collect();
-        backends.sort_by(|a, b| a.name.cmp(&b.name).then(a.address.cmp(&b.address)));
-
-        let owners = |service: &Service| -> Result<Vec<u32>, TableError> {
-            let table = LookupTable::of_service(service, seed)?;
-            let index_of: Vec<u32> = service
-                .backends
-                .iter()
-                .map(|backend| {
-                    backends
-                        .iter()
-                        .position(|row| row.name == backend.name && row.address == backend.address)
-                        .and_then(|index| u32::try_from(index).ok())
-                        .unwrap_or(NO_BACKEND)
-                })
-                .collect();
-            Ok(table
-                .slots()
-                .iter()
-                .map(|&slot| index_of.get(slot as usize).copied().unwrap_or(NO_BACKEND))
-                .collect())
+        let reassignment = Reassignment::between(&before_owners, &after_owners);
+        let mut count = |owner: u32, slots: u32, column: fn(&mut PlannedBackend) -> &mut u32| {
+            if let Some(backend) = backends.get_mut(owner as usize) {
+                *column(backend) += slots;
+            }
         };
-        let (owners_before, owners_after) = (owners(before)?, owners(after)?);
-
-        let mut moved = 0;
-        for (&old, &new) in owners_before.iter().zip(&owners_after) {
-            if let Some(row) = backends.get_mut(old as usize) {
-                row.before += 1;
-                row.lost += u32::from(old != new);
-            }
-            if let Some(row) = backends.get_mut(new as usize) {
-                row.after += 1;
-                row.gained += u32::from(old != new);
-            }
-            moved += u32::from(old != new);
+        for (&old, &new) in before_owners.iter().zip(&after_owners) {
+            count(old, 1, |backend| &mut backend.before);
+            count(new, 1, |backend| &mut backend.after);
         }
-        // Slots that nobody owned have to move too, once somebody is there to own them.
-        let unowned = |owners: &[u32]| {
-            u32::try_from(owners.iter().filter(|&&o| o == NO_BACKEND).count()).unwrap_or(u32::MAX)
-        };
-        let minimum = backends.iter().map(|row| row.before.saturating_sub(row.after)).sum::<u32>()
-            + unowned(&owners_before).saturating_sub(unowned(&owners_after));
+        for (old, new, slots) in reassignment.moves() {
+            count(old, slots, |backend| &mut backend.lost);
+            count(new, slots, |backend| &mut backend.gained);
+        }
         Ok(Self {
             service: after.name.clone(),
             table_size: after.table_size,
-            moved,
-            minimum,
+            moved: reassignment.moved(),
+            minimum: reassignment.minimum(),
             backends,
-            before: owners_before,
-            after: owners_after,
+            before: before_owners,
+            after: after_owners,
         })
     }
 }
 
-/// How evenly a table gives its slots to the backends that are to have some.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Balance {
-    /// The largest share of slots over the share that the weights call for.
-    pub most: f64,
-    /// The smallest share of slots over the share that the weights call for.
-    pub least: f64,
+/// What a backend is the same by: one that comes back with another address is another one.
+fn identity(backend: &Backend) -> (&str, SocketAddr) {
+    (&backend.name, backend.address)
 }
 
-impl Balance {
-    /// The balance of a service's table; `None` where no backend is active.
-    ///
-    /// # Errors
-    ///
-    /// When the table cannot be filled.
-    pub fn of_service(service: &Service, seed: &HashSeed) -> Result<Option<Self>, TableError> {
-        let table = LookupTable::of_service(service, seed)?;
-        let counts = table.counts(service.backends.len());
-        let total: f64 = service.active_backends().map(|backend| f64::from(backend.weight)).sum();
-        let ratios = service
-            .backends
-            .iter()
-            .zip(counts)
-            .filter(|(backend, _)| backend.state == BackendState::Active)
-            .map(|(backend, slots)| {
-                f64::from(slots) / f64::from(service.table_size) / (f64::from(backend.weight) / total)
-            });
-        Ok(ratios.fold(None, |balance: Option<Self>, ratio| {
-            Some(balance.map_or(Self { most: ratio, least: ratio }, |b| Self {
-                most: b.most.max(ratio),
-                least: b.least.min(ratio),
-            }))
-        }))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::tests::service;
+
+    fn plan(changes: &[Change]) -> Plan {
+        Plan::of_changes(&service(), changes, &HashSeed::default(), true).unwrap().0
+    }
+
+    #[test]
+    fn a_drain_moves_what_the_backend_has() {
+        let plan = plan(&[Change::Drain("web-2".to_owned())]);
+        let [stays, leaves] = &plan.backends[..] else { panic!("two backends") };
+        assert_eq!((stays.name.as_str(), stays.before, stays.after), ("web-1", 126, 251));
+        assert_eq!((leaves.name.as_str(), leaves.before, leaves.after), ("web-2", 125, 0));
+        assert_eq!((plan.moved, plan.minimum, stays.gained, leaves.lost), (125, 125, 125, 125));
+    }
+
+    #[test]
+    fn slots_without_owner_count_as_nobodys() {
+        let drained = [Change::Drain("web-1".to_owned()), Change::Drain("web-2".to_owned())];
+        let all = plan(&drained);
+        assert_eq!((all.moved, all.minimum), (251, 251));
+        assert!(all.after.iter().all(|&owner| owner == NO_BACKEND));
+
+        let mut empty = service();
+        for change in &drained {
+            change.apply(&mut empty, true).unwrap();
+        }
+        let back = Plan::between(&empty, &service(), &HashSeed::default()).unwrap();
+        assert_eq!((back.moved, back.minimum), (251, 251));
+    }
+
+    #[test]
+    fn another_address_under_a_name_is_another_backend() {
+        let mut after = service();
+        after.backends[0].address = "10.0.1.3:80".parse().unwrap();
+        let plan = Plan::between(&service(), &after, &HashSeed::default()).unwrap();
+        let rows: Vec<_> =
+            plan.backends.iter().map(|row| (row.name.as_str(), row.before, row.after)).collect();
+        assert_eq!(rows, [("web-1", 126, 0), ("web-1", 0, 125), ("web-2", 125, 126)]);
+    }
+
+    #[test]
+    fn tables_of_two_sizes_have_no_plan() {
+        let after = Service { table_size: 509, ..service() };
+        assert_eq!(
+            Plan::between(&service(), &after, &HashSeed::default()),
+            Err(PlanError::OtherTableSize { before: 251, after: 509 })
+        );
     }
 }

@@ -6,7 +6,10 @@ mod name;
 mod rule;
 mod weights;
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use address::{check_endpoint, check_family};
 pub use finding::{BrokenRules, Finding, Place};
@@ -147,17 +150,33 @@ impl Findings {
             ("settle-time", check_settle_time(service.settle_time)),
             ("settle-limit", check_settle_limit(service)),
         ];
-        for (key, check) in checks {
-            if let Err(rule) = check {
-                self.broken(at(key), &subject, rule);
-            }
-        }
+        self.collect(at, &subject, checks);
         if let Err(rule) = check_weights(service) {
             let first = service.backends.iter().position(|backend| backend.state == BackendState::Active);
             self.broken(Place { service: Some(index), backend: first, key: "weight" }, &subject, rule);
         }
-        for backend in 0..service.backends.len() {
-            self.check_backend(index, service, backend, datapath);
+        let (mut names, mut addresses) = (HashSet::new(), HashMap::new());
+        for (position, backend) in service.backends.iter().enumerate() {
+            let same_name =
+                (!names.insert(&backend.name)).then(|| Rule::BackendNameTaken(backend.name.clone()));
+            let same_address = addresses
+                .insert(backend.address, &backend.name)
+                .map(|other| Rule::BackendAddressTaken(other.clone()));
+            let checks = [
+                ("name", check_name(&backend.name)),
+                ("name", none(same_name)),
+                ("address", check_endpoint(backend.address)),
+                ("address", none(same_address)),
+                ("address", check_family(service, backend, datapath)),
+                ("weight", none((backend.weight == 0).then_some(Rule::WeightZero))),
+            ];
+            let at = |key| Place { service: Some(index), backend: Some(position), key };
+            let subject = format!("backend {} of service {}", backend.name, service.name);
+            self.collect(at, &subject, checks);
+            let ports = (backend.address.port(), service.address.port());
+            if ports.0 != ports.1 {
+                self.warn(at("address"), &subject, Warning::OtherPort { backend: ports.0, service: ports.1 });
+            }
         }
 
         let active = u32::try_from(service.active_backends().count()).unwrap_or(u32::MAX);
@@ -170,29 +189,16 @@ impl Findings {
         }
     }
 
-    fn check_backend(&mut self, service_index: usize, service: &Service, index: usize, datapath: &Datapath) {
-        let at = |key| Place { service: Some(service_index), backend: Some(index), key };
-        let backend = &service.backends[index];
-        let subject = format!("backend {} of service {}", backend.name, service.name);
-        let earlier = &service.backends[..index];
-        let same_name = earlier.iter().find(|other| other.name == backend.name);
-        let same_address = earlier.iter().find(|other| other.address == backend.address);
-        let checks = [
-            ("name", check_name(&backend.name)),
-            ("name", none(same_name.map(|other| Rule::BackendNameTaken(other.name.clone())))),
-            ("address", check_endpoint(backend.address)),
-            ("address", none(same_address.map(|other| Rule::BackendAddressTaken(other.name.clone())))),
-            ("address", check_family(service, backend, datapath)),
-            ("weight", none((backend.weight == 0).then_some(Rule::WeightZero))),
-        ];
+    fn collect<const N: usize>(
+        &mut self,
+        at: impl Fn(&'static str) -> Place,
+        subject: &str,
+        checks: [(&'static str, Result<(), Rule>); N],
+    ) {
         for (key, check) in checks {
             if let Err(rule) = check {
-                self.broken(at(key), &subject, rule);
+                self.broken(at(key), subject, rule);
             }
-        }
-        let ports = (backend.address.port(), service.address.port());
-        if ports.0 != ports.1 {
-            self.warn(at("address"), &subject, Warning::OtherPort { backend: ports.0, service: ports.1 });
         }
     }
 
@@ -260,12 +266,12 @@ fn check_settle_limit(service: &Service) -> Result<(), Rule> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::service::{Affinity, Backend, Forwarding};
 
     /// A service that keeps every rule, with two backends.
-    pub(super) fn service() -> Service {
+    pub(crate) fn service() -> Service {
         let backend = |number: u8| Backend {
             name: format!("web-{number}"),
             address: ([10, 0, 1, number], 80).into(),

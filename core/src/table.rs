@@ -1,7 +1,10 @@
 //! The lookup table: Cilium's fill, bit for bit, walking each backend's permutation only as far as it is needed.
 
+mod fill;
+mod schedule;
+
 use crate::{
-    permutation::{Permutation, backend_key},
+    permutation::backend_key,
     seed::HashSeed,
     service::{Backend, BackendState, Protocol, Service},
 };
@@ -87,49 +90,11 @@ impl LookupTable {
     /// When the size cannot be that of a table.
     pub fn fill(mut turns: Vec<Turn>, table_size: u32, murmur_seed: u32) -> Result<Self, TableError> {
         check_table_size(table_size)?;
-        let mut slots = vec![NO_BACKEND; table_size as usize];
         if turns.is_empty() {
-            return Ok(Self { slots });
+            return Ok(Self { slots: vec![NO_BACKEND; table_size as usize] });
         }
         turns.sort_by(|a, b| a.key.cmp(&b.key));
-
-        let permutations: Vec<_> =
-            turns.iter().map(|turn| Permutation::new(&turn.key, murmur_seed, table_size)).collect();
-        let mut next: Vec<u32> = permutations.iter().map(|permutation| permutation.offset).collect();
-
-        // Cilium divides whole numbers here: weights whose mean is below 2 count for nothing.
-        let sum: u64 = turns.iter().map(|turn| u64::from(turn.weight)).sum();
-        let weighted = sum / turns.len() as u64 > 1;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the sum of weights is far below 2^53, as in Cilium's float64"
-        )]
-        let (sum, count) = (sum as f64, turns.len() as f64);
-        let mut due: Vec<f64> = turns.iter().map(|turn| f64::from(turn.weight) / count).collect();
-
-        for taken in 0..u64::from(table_size) {
-            #[expect(clippy::cast_possible_truncation, reason = "a remainder by the number of turns fits")]
-            let mut turn = (taken % turns.len() as u64) as usize;
-            if weighted {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "Cilium truncates the float64 to uint64; it is never negative"
-                )]
-                while (taken + 1) * u64::from(turns[turn].weight) < due[turn] as u64 {
-                    turn = (turn + 1) % turns.len();
-                }
-                due[turn] += sum;
-            }
-            let permutation = permutations[turn];
-            let mut slot = next[turn];
-            while slots[slot as usize] != NO_BACKEND {
-                slot = permutation.after(slot, table_size);
-            }
-            slots[slot as usize] = turns[turn].owner;
-            next[turn] = permutation.after(slot, table_size);
-        }
-        Ok(Self { slots })
+        Ok(Self { slots: fill::fill(&turns, table_size, murmur_seed) })
     }
 
     /// The owner of each slot, or [`NO_BACKEND`].
