@@ -118,7 +118,7 @@ impl Datapath {
                 }
             }
         }
-        self.forget_neighbours_of(&addresses(&before), writer.state());
+        self.forget_neighbours_of(&addresses(&before, false), writer.state());
         Ok((plan, warnings))
     }
 }
@@ -232,10 +232,10 @@ fn changes_between(running: &Service, target: &Service) -> Vec<Change> {
                 }
                 match (old.state, new.state) {
                     (BackendState::Draining, BackendState::Active) => {
-                        changes.push(Change::Undrain(new.name.clone()))
+                        changes.push(Change::Undrain(new.name.clone()));
                     }
                     (BackendState::Active, BackendState::Draining) => {
-                        later.push(Change::Drain(new.name.clone()))
+                        later.push(Change::Drain(new.name.clone()));
                     }
                     _ => {}
                 }

@@ -164,7 +164,7 @@ impl Datapath {
         let Planned { plan, target, mut warnings } = self.plan_in(writer.state(), request)?;
         let number = writer.state().service(request.service)?.number;
         let before = &writer.state().services[&number].service;
-        let new: Vec<IpAddr> = addresses(std::slice::from_ref(&target))
+        let new: Vec<IpAddr> = addresses(std::slice::from_ref(&target), self.has_gateway()?)
             .into_iter()
             .filter(|address| !before.backends.iter().any(|backend| backend.address.ip() == *address))
             .collect();
@@ -204,7 +204,8 @@ impl Datapath {
 
     /// Has the kernel resolve the next hops of all backends that are sent to, and says which it knows no way to.
     pub(crate) fn keep_neighbours(&self, services: &[Service]) -> Vec<String> {
-        self.keep_neighbours_of(&addresses(services))
+        self.has_gateway()
+            .and_then(|has_gateway| self.keep_neighbours_of(&addresses(services, has_gateway)))
             .unwrap_or_else(|error| vec![format!("the backends' next hops are not kept resolved: {error}")])
     }
 
@@ -212,14 +213,13 @@ impl Datapath {
         let Ok(state) = State::read(&self.maps) else { return };
         let services: Vec<Service> = state.services.values().map(|service| service.service.clone()).collect();
         self.forget_neighbours_of(
-            &addresses(&services),
+            &addresses(&services, false),
             &State { services: std::collections::BTreeMap::new(), ..state },
         );
     }
 
     fn keep_neighbours_of(&self, addresses: &[IpAddr]) -> Result<Vec<String>, DatapathError> {
-        let settings = self.maps.settings.get(&0)?.unwrap_or_default();
-        if settings.has_gateway != 0 || addresses.is_empty() {
+        if addresses.is_empty() {
             return Ok(Vec::new());
         }
         if !self.is_at_home()? {
@@ -251,13 +251,17 @@ impl Datapath {
         }
         let services: Vec<Service> = state.services.values().map(|service| service.service.clone()).collect();
         let needed: Vec<NextHop> =
-            addresses(&services).into_iter().filter_map(|one| next_hop(one).ok()).collect();
+            addresses(&services, false).into_iter().filter_map(|one| next_hop(one).ok()).collect();
         for hop in gone.iter().filter_map(|&address| next_hop(address).ok()) {
             if !needed.contains(&hop) {
                 // A neighbour too many does no harm, and the change itself is made.
                 let _ = forget_neighbour(hop);
             }
         }
+    }
+
+    fn has_gateway(&self) -> Result<bool, DatapathError> {
+        Ok(self.maps.settings.get(&0)?.unwrap_or_default().has_gateway != 0)
     }
 
     fn plan_in(&self, state: &State, request: &Request<'_>) -> Result<Planned, DatapathError> {
@@ -304,11 +308,20 @@ pub(crate) fn notes(changes: &[Change], plan: &Plan) -> Vec<Note> {
         .collect()
 }
 
-/// The addresses that packets are sent to.
-pub(crate) fn addresses(services: &[Service]) -> Vec<IpAddr> {
+/// Whether the way to a service's backends is the kernel's to tell: a gateway takes what is tunnelled alone.
+pub(crate) const fn asks_the_kernel(forwarding: Forwarding, has_gateway: bool) -> bool {
+    match forwarding {
+        Forwarding::Observe => false,
+        Forwarding::L2 => true,
+        Forwarding::Ipip => !has_gateway,
+    }
+}
+
+/// The addresses that the kernel tells the way to.
+pub(crate) fn addresses(services: &[Service], has_gateway: bool) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = services
         .iter()
-        .filter(|service| service.forwarding != Forwarding::Observe)
+        .filter(|service| asks_the_kernel(service.forwarding, has_gateway))
         .flat_map(|service| service.backends.iter().map(|backend| backend.address.ip()))
         .collect();
     addresses.sort();

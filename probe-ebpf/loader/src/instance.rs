@@ -163,7 +163,7 @@ fn wait_for_lock(folder: File, name: &str) -> Result<Lock, DatapathError> {
         match folder.try_lock() {
             Ok(()) => return Ok(Lock { folder }),
             Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
-                thread::sleep(Duration::from_millis(10))
+                thread::sleep(Duration::from_millis(10));
             }
             Err(TryLockError::WouldBlock) => return Err(DatapathError::Busy(name.to_owned())),
             Err(TryLockError::Error(error)) => return Err(DatapathError::of_io("lock the instance", error)),

@@ -6,16 +6,13 @@ use std::{
 };
 
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
-use maglev_core::{
-    config::Config,
-    service::{Forwarding, Service},
-};
+use maglev_core::{config::Config, service::Service};
 use maglev_probe_abi::{self as abi, ROW_WORDS, map};
 
 use crate::{
     attach::{attach, aya_error, require_free},
     bpffs::ensure_mounted,
-    datapath::Datapath,
+    datapath::{Datapath, asks_the_kernel},
     error::DatapathError,
     instance::Instance,
     kernel::{Access, link_interface, locked_bytes, possible_processors},
@@ -165,8 +162,9 @@ pub(crate) fn require_supported(services: &[Service]) -> Result<(), DatapathErro
 
 /// The kernel tells an XDP program a way only where it forwards.
 fn require_forwarding(config: &Config, interface: &Interface) -> Result<(), DatapathError> {
-    let asks_the_kernel = config.datapath.gateway_mac.is_none()
-        && config.services.iter().any(|service| service.forwarding != Forwarding::Observe);
+    let has_gateway = config.datapath.gateway_mac.is_some();
+    let asks_the_kernel =
+        config.services.iter().any(|service| asks_the_kernel(service.forwarding, has_gateway));
     let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", interface.name);
     let off = fs::read_to_string(path).is_ok_and(|text| text.trim() == "0");
     if asks_the_kernel && off {
