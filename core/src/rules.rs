@@ -7,7 +7,7 @@ mod rule;
 mod weights;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -156,6 +156,8 @@ impl Findings {
             self.broken(Place { service: Some(index), backend: first, key: "weight" }, &subject, rule);
         }
         let (mut names, mut addresses) = (HashSet::new(), HashMap::new());
+        // Where each port first stands, and how often.
+        let mut other_ports = BTreeMap::new();
         for (position, backend) in service.backends.iter().enumerate() {
             let same_name =
                 (!names.insert(&backend.name)).then(|| Rule::BackendNameTaken(backend.name.clone()));
@@ -173,10 +175,13 @@ impl Findings {
             let at = |key| Place { service: Some(index), backend: Some(position), key };
             let subject = format!("backend {} of service {}", backend.name, service.name);
             self.collect(at, &subject, checks);
-            let ports = (backend.address.port(), service.address.port());
-            if ports.0 != ports.1 {
-                self.warn(at("address"), &subject, Warning::OtherPort { backend: ports.0, service: ports.1 });
-            }
+            other_ports.entry(backend.address.port()).or_insert((at("address"), subject, 0)).2 += 1;
+        }
+
+        let port = service.address.port();
+        other_ports.remove(&port);
+        for (other, (place, subject, backends)) in other_ports {
+            self.warn(place, &subject, Warning::OtherPort { backend: other, service: port, backends });
         }
 
         let active = u32::try_from(service.active_backends().count()).unwrap_or(u32::MAX);
@@ -196,10 +201,18 @@ impl Findings {
         checks: [(&'static str, Result<(), Rule>); N],
     ) {
         for (key, check) in checks {
-            if let Err(rule) = check {
+            if let Err(rule) = check
+                && !self.is_said(at(key), &rule)
+            {
                 self.broken(at(key), subject, rule);
             }
         }
+    }
+
+    /// Whether the rule's first breach says everything: all the backends of a service lack one tunnel source.
+    fn is_said(&self, place: Place, rule: &Rule) -> bool {
+        matches!(rule, Rule::NoTunnelSource { .. })
+            && self.broken.iter().any(|said| said.place.service == place.service && said.what == *rule)
     }
 
     /// Checks what a service may not share with those before it, and what a configuration asks of it beyond what

@@ -2,7 +2,7 @@
 
 /// A text that is none of the words it may be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{word}\" is none of {}", known.join(", "))]
+#[error("{word:?} is none of {}", known.join(", "))]
 pub struct UnknownWord {
     /// The text.
     pub word: String,

@@ -331,6 +331,8 @@ fn backends_can_be_reached_by_the_forwarding() {
     let no_v6 = "web.toml:14: services.backends.address: packets for an IPv6 backend get an outer IPv6 header: set its \
                  source, datapath.tunnel-source-v6";
     assert_eq!(errors(&ipip), [no_v4, no_v6]);
+    // Once is enough, however many backends there are.
+    assert_eq!(errors(&PLAIN.replace("observe", "ipip")), [no_v4]);
     // On one line, so that those behind it keep their numbers.
     let with_v4 =
         ipip.replacen("[[services]]", "datapath = { tunnel-source-v4 = \"10.0.0.2\" }\n[[services]]", 1);
@@ -487,6 +489,13 @@ fn what_may_not_be_meant_is_a_warning() {
         [
             "web.toml:14: services.backends.address: port 8080 is unlike the service's: ports are not rewritten, so packets \
           arrive at port 80"
+        ]
+    );
+    assert_eq!(
+        warnings(&PLAIN.replace("10.0.1.11:80", "10.0.1.11:8080").replace("10.0.1.12:80", "10.0.1.12:8080")),
+        [
+            "web.toml:10: services.backends.address: port 8080, of 2 backends, is unlike the service's: ports are not \
+             rewritten, so packets arrive at port 80"
         ]
     );
     assert_eq!(

@@ -87,7 +87,8 @@ impl<'a> Section<'a> {
     pub(super) fn refuse_unknown(&self, known: &'static [&'static str], report: &mut Report<'_>) {
         for key in self.table.into_iter().flat_map(DeTable::keys) {
             if !known.contains(&key.get_ref().as_ref()) {
-                report.error(key.span().start, self.key(key.get_ref()), Reason::UnknownKey { known });
+                let path = self.key(&key.get_ref().escape_debug().to_string());
+                report.error(key.span().start, path, Reason::UnknownKey { known });
             }
         }
     }

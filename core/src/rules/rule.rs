@@ -145,15 +145,16 @@ pub enum Warning {
         /// The number of slots.
         table_size: u32,
     },
-    /// A backend's port will not be sent to.
-    #[error(
-        "port {backend} is unlike the service's: ports are not rewritten, so packets arrive at port {service}"
-    )]
+    /// A port of backends will not be sent to.
+    #[error("port {backend}{} is unlike the service's: ports are not rewritten, so packets arrive at port {service}",
+        if *backends > 1 { format!(", of {backends} backends,") } else { String::new() })]
     OtherPort {
-        /// The backend's port.
+        /// The backends' port.
         backend: u16,
         /// The service's port.
         service: u16,
+        /// How many backends have it.
+        backends: usize,
     },
     /// Nobody gets new connections.
     #[error("no backend is active: new connections have nowhere to go")]
