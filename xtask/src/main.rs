@@ -2,6 +2,7 @@
 
 mod build;
 mod error;
+mod picture;
 mod run;
 mod sources;
 mod strip;
@@ -30,6 +31,8 @@ enum Task {
     CiSetup,
     /// Measure what the XDP programs cost a packet, by runs in the kernel. Needs root.
     BenchProgram,
+    /// Make the picture in the README from a real run of the demo. Needs root.
+    Picture,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn perform(task: &Task) -> Result<(), Error> {
         }
         Task::CiSetup => run(Command::new(root.join(".ci/install-ebpf-toolchain.sh")).current_dir(root)),
         Task::BenchProgram => bench_program(root),
+        Task::Picture => picture::draw(root),
     }
 }
 

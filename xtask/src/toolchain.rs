@@ -86,7 +86,9 @@ impl Toolchain {
 /// What the compiler is told. The kernel wants BTF, which the linker makes of debugging information; in that stand
 /// the paths of the sources, which say nothing of this machine.
 fn flags(root: &Path) -> OsString {
-    let mut flags = OsString::from("-Cdebuginfo=2\x1f-Clink-arg=--btf");
+    let mut flags = OsString::from(
+        "-Ctarget-cpu=v3\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf\x1f-Clink-arg=--disable-expand-memcpy-in-order",
+    );
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
