@@ -6,15 +6,19 @@ use clap::Parser as _;
 
 pub mod cli;
 mod command;
+pub mod demo;
 pub mod failure;
+pub mod monitor;
+pub mod simulation;
 pub mod source;
+pub mod terminal;
 
 /// What the binary does.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     match command::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => failure.tell(),
     }
 }

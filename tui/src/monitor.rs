@@ -1,0 +1,153 @@
+//! The monitor: one value of state, messages that change it, and views that only draw it.
+//!
+//! [`run`] opens it on a [`Source`]. Everything below works without a terminal too: [`model::Model`] takes messages
+//! and draws into a buffer, and [`cycle::run`] drives it over any backend.
+
+pub mod action;
+pub mod colours;
+pub mod cycle;
+pub mod data;
+pub mod dialog;
+pub mod history;
+pub mod host;
+pub mod key;
+pub mod message;
+pub mod model;
+pub mod number;
+pub mod sampler;
+pub mod slots;
+pub mod view;
+pub mod widget;
+
+use std::{io, time::Duration};
+
+use ratatui::{Terminal, buffer::Buffer, layout::Rect};
+
+use self::{data::Data, host::TerminalHost, model::Model, view::ViewName};
+use crate::{
+    source::Source,
+    terminal::{
+        capability::{Capability, ColourChoice},
+        look::Look,
+        screen::Screen,
+        session::Session,
+        theme::{Theme, ThemeError},
+        tty::Tty,
+        watchdog::OnAbandon,
+    },
+};
+
+/// How the monitor is to be.
+#[expect(missing_debug_implementations, reason = "what is done on abandon cannot be shown")]
+#[derive(Default)]
+pub struct Options {
+    /// The name of a theme, or its file; dark where none is given.
+    pub theme: Option<String>,
+    /// How many colours to use.
+    pub colour: ColourChoice,
+    /// Whether to do without blocks and lines even where the locale has them.
+    pub ascii: bool,
+    /// How often to look; as often as the source suggests where nothing is said.
+    pub interval: Option<Duration>,
+    /// The view to begin with.
+    pub view: ViewName,
+    /// The service to begin with.
+    pub service: Option<String>,
+    /// Whether to leave out the marks that keep a frame from being shown half drawn.
+    pub unsynchronised: bool,
+    /// What to do before the process is ended by force, because its terminal is gone or it was told to end, and the
+    /// loop has not ended for seconds.
+    pub on_abandon: Option<OnAbandon>,
+}
+
+/// How the monitor ended. Whoever opened it cleans up, and then leaves with [`Ended::exit_status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The operator left.
+    Quit,
+    /// By a signal of that number.
+    Signal(i32),
+    /// Nobody is at the terminal any more.
+    TerminalGone,
+}
+
+impl Ended {
+    /// What the process's exit status says of it: 0, or 128 and the signal's number.
+    #[must_use]
+    pub const fn exit_status(self) -> u8 {
+        match self {
+            Self::Quit => 0,
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "signals are 1 to 64")]
+            Self::Signal(number) => 128 + number as u8,
+            Self::TerminalGone => 129,
+        }
+    }
+}
+
+/// Why there is no monitor.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// There is no terminal.
+    #[error("the monitor needs a terminal ({0}); without one, use `status`")]
+    NoTerminal(io::Error),
+    /// The terminal does not do what it is told.
+    #[error("the terminal failed: {0}")]
+    Terminal(#[from] io::Error),
+    /// There is no such theme.
+    #[error(transparent)]
+    Theme(#[from] ThemeError),
+    /// The source's thread panicked.
+    #[error("reading the source ended in a panic; its message is above")]
+    SourceGone,
+}
+
+/// Opens the monitor on a source, until the operator leaves, a signal ends it, or the terminal is gone.
+///
+/// The terminal is given back before this returns, and in a panic before its message is printed. Signals that were
+/// caught stay caught: what the caller cleans up afterwards is not cut short by another Ctrl-C.
+///
+/// # Errors
+///
+/// When there is no terminal or no such theme, or when the source's thread panicked.
+pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorError> {
+    let theme = Theme::load(options.theme.as_deref().unwrap_or("dark"))?;
+    let capability = Capability::detect(options.colour, options.ascii);
+    let look = Look::new(theme, capability);
+
+    let mut data = Data::new(source.identity(), source.seed(), look.half_blocks());
+    data.service = options.service;
+    if let Some(interval) = options.interval {
+        data.interval = interval;
+    }
+    let mut model = Model::new(data, options.view);
+
+    let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
+    let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, capability.depth);
+    let mut host = TerminalHost::start(&tty, source, model.data.interval, options.on_abandon)?;
+    let session = Session::enter(tty)?;
+    let mut terminal = Terminal::new(screen)?;
+    let ended = cycle::run(&mut terminal, &look, &mut model, &mut host.during(&session));
+    // First the screen, then the rest: whatever ends slowly does so where it can be seen.
+    drop(session);
+    drop(host);
+    let (ended, keep_screen) = ended?;
+    if keep_screen {
+        print!("{}", text_of(&model, &look, terminal.size()?.into()));
+    }
+    Ok(ended)
+}
+
+/// What is on screen, as lines of text.
+fn text_of(model: &Model, look: &Look, area: Rect) -> String {
+    let mut buffer = Buffer::empty(area);
+    model.draw(look, area, &mut buffer);
+    let width = usize::from(area.width.max(1));
+    let rows = buffer.content().chunks(width).map(|row| {
+        let text: String = row.iter().map(ratatui::buffer::Cell::symbol).collect();
+        format!("{}\n", text.trim_end())
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests;

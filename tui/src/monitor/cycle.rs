@@ -1,0 +1,140 @@
+//! The loop: wait, take in everything there is, draw once.
+
+use std::{io, time::Duration};
+
+use ratatui::{Terminal, layout::Size};
+
+use super::{
+    Ended, MonitorError,
+    message::{Effect, Message, Order},
+    model::Model,
+};
+use crate::terminal::{look::Look, screen::Present};
+
+/// Something that ends a wait.
+#[derive(Debug)]
+pub enum Event {
+    /// Something for the model.
+    Message(Message),
+    /// The terminal may have another size.
+    Resized,
+    /// The process goes on after a stop that was not ours.
+    Continued,
+    /// The terminal's stop key, from elsewhere.
+    Stop,
+    /// A signal that ends the program.
+    End(i32),
+    /// Nobody is at the terminal any more.
+    TerminalGone,
+    /// The source's thread panicked.
+    SourceGone,
+}
+
+/// What is around the loop: the threads on a terminal, a list of keys in a test.
+pub trait Host {
+    /// Waits for the next event, that long at most; for ever without a limit. `None` where there was none.
+    fn next(&mut self, limit: Option<Duration>) -> Option<Event>;
+
+    /// Asks something of the source.
+    fn order(&mut self, order: Order);
+
+    /// Gives the terminal back, stops the process, and takes the terminal over again when it goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal does not let itself be taken over.
+    fn suspend(&mut self) -> io::Result<()>;
+}
+
+/// Runs until something ends it. Returns how, and whether the last screen is to be left as text.
+///
+/// # Errors
+///
+/// When the terminal fails otherwise than by being gone, or the source's thread panicked.
+pub fn run<B>(
+    terminal: &mut Terminal<B>,
+    look: &Look,
+    model: &mut Model,
+    host: &mut impl Host,
+) -> Result<(Ended, bool), MonitorError>
+where
+    B: Present,
+    io::Error: From<B::Error>,
+{
+    let ended = cycle(terminal, look, model, host);
+    match ended {
+        Err(MonitorError::Terminal(error)) if is_gone(&error) => Ok((Ended::TerminalGone, false)),
+        other => other,
+    }
+}
+
+/// Whether an error says that nobody is at the other end.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+        || error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+}
+
+fn cycle<B>(
+    terminal: &mut Terminal<B>,
+    look: &Look,
+    model: &mut Model,
+    host: &mut impl Host,
+) -> Result<(Ended, bool), MonitorError>
+where
+    B: Present,
+    io::Error: From<B::Error>,
+{
+    model.update(Message::Resize(size(terminal)?));
+    loop {
+        terminal.draw(|frame| model.draw(look, frame.area(), frame.buffer_mut())).map_err(io::Error::from)?;
+        let bytes = terminal.backend_mut().present().map_err(io::Error::from)?;
+        model.data.traffic.pending += bytes as u64;
+
+        // Everything that is there is taken in before the next frame: a key that repeats is not drawn each time.
+        let mut limit = None;
+        while let Some(event) = host.next(limit) {
+            limit = Some(Duration::ZERO);
+            let effects = match event {
+                Event::Message(message) => model.update(message),
+                Event::Resized => model.update(Message::Resize(size(terminal)?)),
+                Event::Continued => vec![Effect::Repaint],
+                Event::Stop => vec![Effect::Suspend],
+                Event::End(number) => return Ok((Ended::Signal(number), false)),
+                Event::TerminalGone => return Ok((Ended::TerminalGone, false)),
+                Event::SourceGone => return Err(MonitorError::SourceGone),
+            };
+            for effect in effects {
+                match effect {
+                    Effect::Quit { keep_screen } => return Ok((Ended::Quit, keep_screen)),
+                    Effect::Order(order) => host.order(order),
+                    Effect::Repaint => repaint(terminal, model)?,
+                    Effect::Suspend => {
+                        host.suspend()?;
+                        repaint(terminal, model)?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn size<B>(terminal: &Terminal<B>) -> io::Result<Size>
+where
+    B: Present,
+    io::Error: From<B::Error>,
+{
+    Ok(terminal.size()?)
+}
+
+/// Draws everything anew. `Terminal::clear` would do so too, but asks the terminal where its cursor is, and waits.
+fn repaint<B>(terminal: &mut Terminal<B>, model: &mut Model) -> io::Result<()>
+where
+    B: Present,
+    io::Error: From<B::Error>,
+{
+    let size = size(terminal)?;
+    model.update(Message::Resize(size));
+    terminal.backend_mut().forget();
+    Ok(terminal.resize(size.into())?)
+}

@@ -1,0 +1,364 @@
+//! A change, shown before it is made: what it moves, and what of that had to move. Cancel has the focus.
+
+use maglev_core::{change::Change, plan::Plan, service::BackendState};
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use super::{
+    Answer,
+    panel::{self, Button},
+};
+use crate::{
+    monitor::{
+        action::Action,
+        data::{Data, Undo, service_of, words_of},
+        message::Order,
+        number::{count, percent, several},
+        view::backends::mark,
+        widget::text::{span, wrap},
+    },
+    source::{ChangeRequest, SourceError},
+    terminal::look::Look,
+};
+
+/// How wide its sentences are at most.
+const WIDTH: u16 = 66;
+
+/// A change before it is made.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    request: ChangeRequest,
+    /// What takes it back.
+    inverse: Vec<Change>,
+    /// The change that it takes back, if that is what it is for.
+    undoes: Option<Undo>,
+    /// It leaves the service without an active backend.
+    last_active: bool,
+    /// Of what was asked of the source, this is what an answer is expected to.
+    awaited: u64,
+    stage: Stage,
+    focus: Focus,
+    note: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The plan is being worked out.
+    Planning,
+    /// The state is another than the one on screen: the plan waits for the next sample.
+    Behind,
+    /// It is there.
+    Planned(Plan),
+    /// The change is being made.
+    Executing(Plan),
+    /// It does not go, and why.
+    Refused(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Focus {
+    Cancel,
+    Force,
+    Act,
+}
+
+/// A change that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// What it moved.
+    pub words: String,
+    /// Which way it went.
+    pub undo: Undoing,
+}
+
+/// Which way a change went.
+#[derive(Debug)]
+pub enum Undoing {
+    /// It can be taken back by this.
+    Forward(Undo),
+    /// It took this back.
+    Back(Undo),
+}
+
+impl Preview {
+    /// For those changes to the service of that name; `None` where there is no such service.
+    #[must_use]
+    pub fn new(data: &Data, service: &str, changes: Vec<Change>) -> Option<Self> {
+        let sample = data.services().iter().find(|other| other.name == service)?;
+        let mut state = service_of(sample);
+        let active_before = state.active_backends().count();
+        let mut inverse = Vec::new();
+        for change in &changes {
+            inverse.extend(change.inverse(&state));
+            // What does not fit is refused by the plan, in words.
+            let _ = change.apply(&mut state, true);
+        }
+        inverse.reverse();
+        Some(Self {
+            request: ChangeRequest { service: service.to_owned(), changes, force: false, state_version: None },
+            inverse,
+            undoes: None,
+            last_active: active_before > 0 && state.active_backends().count() == 0,
+            awaited: 0,
+            stage: Stage::Planning,
+            focus: Focus::Cancel,
+            note: None,
+        })
+    }
+
+    /// The same, to take `undo` back.
+    #[must_use]
+    pub fn undoing(mut self, undo: Undo) -> Self {
+        self.undoes = Some(undo);
+        self
+    }
+
+    /// Asks for the plan. Cancel has the focus, whatever had it before.
+    pub(super) fn ask(&mut self, data: &mut Data) -> Order {
+        self.stage = Stage::Planning;
+        self.focus = Focus::Cancel;
+        self.awaited = data.next_request();
+        self.request.state_version = data.sample.as_ref().map(|sample| sample.state_version);
+        // The plan changes nothing: it may show even what has to be allowed first.
+        Order::Plan(self.awaited, ChangeRequest { force: self.last_active, ..self.request.clone() })
+    }
+
+    /// The service and the backends that it is about.
+    #[must_use]
+    pub fn target(&self) -> (&str, Vec<&str>) {
+        (&self.request.service, self.request.changes.iter().map(Change::backend).collect())
+    }
+
+    /// The change, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let changes: Vec<String> = self.request.changes.iter().map(words_of).collect();
+        changes.join(", ")
+    }
+
+    /// Whether its button can be pressed.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        matches!(self.stage, Stage::Planned(_)) && (!self.last_active || self.request.force)
+    }
+
+    pub(super) fn act(&mut self, action: Action, data: &mut Data) -> Answer {
+        match action {
+            Action::Cancel => return self.cancel(data),
+            Action::NextField => self.focus = self.step(1),
+            Action::PreviousField => self.focus = self.step(self.stops().len() - 1),
+            Action::Force if self.last_active => self.request.force = !self.request.force,
+            Action::Accept => match self.focus {
+                Focus::Cancel => return self.cancel(data),
+                Focus::Force => self.request.force = !self.request.force,
+                Focus::Act if self.ready() => {
+                    let Stage::Planned(plan) = std::mem::replace(&mut self.stage, Stage::Planning) else {
+                        return Answer::Stay;
+                    };
+                    self.stage = Stage::Executing(plan);
+                    self.awaited = data.next_request();
+                    return Answer::Order(Order::Execute(self.awaited, self.request.clone()));
+                }
+                Focus::Act => {}
+            },
+            _ => {}
+        }
+        Answer::Stay
+    }
+
+    fn cancel(&self, data: &mut Data) -> Answer {
+        // What cannot be taken back any more must not stand in the way of what was done before it.
+        if let (Some(undo), Stage::Refused(_)) = (&self.undoes, &self.stage) {
+            data.undos.retain(|other| other != undo);
+        }
+        Answer::Close
+    }
+
+    fn stops(&self) -> &'static [Focus] {
+        if self.last_active { &[Focus::Cancel, Focus::Force, Focus::Act] } else { &[Focus::Cancel, Focus::Act] }
+    }
+
+    fn step(&self, steps: usize) -> Focus {
+        let stops = self.stops();
+        let at = stops.iter().position(|stop| *stop == self.focus).unwrap_or(0);
+        stops[(at + steps) % stops.len()]
+    }
+
+    /// Takes in a plan.
+    pub fn planned(&mut self, id: u64, result: Result<Plan, SourceError>, data: &Data) {
+        if id != self.awaited || self.stage != Stage::Planning {
+            return;
+        }
+        match result {
+            Ok(plan) => self.stage = Stage::Planned(plan),
+            Err(error) if error.stale => self.fall_behind(&error, data),
+            Err(error) => self.stage = Stage::Refused(error.message),
+        }
+    }
+
+    /// Takes in what came of making the change.
+    pub fn executed(&mut self, id: u64, result: Result<Plan, SourceError>, data: &Data) -> Option<Made> {
+        if id != self.awaited || !matches!(self.stage, Stage::Executing(_)) {
+            return None;
+        }
+        match result {
+            Ok(plan) => return Some(self.made(&plan)),
+            Err(error) if error.stale => self.fall_behind(&error, data),
+            Err(error) => {
+                self.stage = Stage::Refused(error.message);
+                self.focus = Focus::Cancel;
+            }
+        }
+        None
+    }
+
+    fn fall_behind(&mut self, error: &SourceError, data: &Data) {
+        self.focus = Focus::Cancel;
+        if data.frozen {
+            self.stage = Stage::Refused(format!("{}; unfreeze first", error.message));
+        } else {
+            self.note = Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
+            self.stage = Stage::Behind;
+        }
+    }
+
+    /// Asks for the plan anew where it waited for a sample.
+    pub fn sampled(&mut self, data: &mut Data) -> Option<Order> {
+        (self.stage == Stage::Behind).then(|| self.ask(data))
+    }
+
+    fn made(&self, plan: &Plan) -> Made {
+        let words = format!(
+            "{}: {}: {} moved of {} (minimum {})",
+            self.request.service,
+            self.words(),
+            several(u64::from(plan.moved), "slot", "slots"),
+            count(u64::from(plan.table_size)),
+            count(u64::from(plan.minimum)),
+        );
+        let undo = self.undoes.clone().map_or_else(
+            || {
+                Undoing::Forward(Undo {
+                    service: self.request.service.clone(),
+                    changes: self.inverse.clone(),
+                    words: self.words(),
+                })
+            },
+            Undoing::Back,
+        );
+        Made { words, undo }
+    }
+
+    pub(super) fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+        let width = WIDTH.min(area.width.saturating_sub(6)).max(10);
+        let mut lines: Vec<Line<'_>> = Vec::new();
+        let mut say = |text: &str, style| {
+            lines.extend(wrap(text, width).into_iter().map(|text| Line::from(span(text, style))));
+        };
+        if let Some(note) = &self.note {
+            say(note, look.warning());
+        }
+        for change in &self.request.changes {
+            say(consequence(change), look.text());
+        }
+        match &self.stage {
+            Stage::Planning | Stage::Behind => say("Working out what it moves …", look.faint()),
+            Stage::Refused(reason) => say(&format!("This does not go: {reason}."), look.error()),
+            Stage::Planned(plan) | Stage::Executing(plan) => {
+                say(&moves(plan), look.heading());
+                if self.last_active {
+                    let mark = if self.request.force { "[x]" } else { "[ ]" };
+                    let style = if self.focus == Focus::Force { look.selected() } else { look.warning() };
+                    say("No backend would be left that takes new connections: they would be dropped.", look.warning());
+                    lines.push(span(format!("{mark} Space: do it nevertheless"), style).into());
+                }
+                // What has to be read stands above; rows give way when there are many.
+                let room = usize::from(area.height).saturating_sub(lines.len() + 6);
+                lines.extend(table(plan, data, look, room));
+            }
+        }
+        lines.push(Line::default());
+        let what = if self.undoes.is_some() { "Undo" } else { "Do it" };
+        let act = match self.stage {
+            Stage::Executing(_) => "…".to_owned(),
+            _ => format!("{what}: {}", self.words()),
+        };
+        let mut buttons =
+            vec![Button { words: "Cancel".to_owned(), focused: self.focus == Focus::Cancel, enabled: true }];
+        if !matches!(self.stage, Stage::Refused(_)) {
+            buttons.push(Button { words: act, focused: self.focus == Focus::Act, enabled: self.ready() });
+        }
+        let undo = if self.undoes.is_some() { "Undo: " } else { "" };
+        let title = format!("{undo}{} ({})", self.words(), self.request.service);
+        panel::draw(&title, lines, &buttons, look, area, buffer);
+    }
+}
+
+const fn consequence(change: &Change) -> &'static str {
+    match change {
+        Change::Add(_) => "It takes its share of the slots; connections that are there stay where they are.",
+        Change::Drain(_) => "It gets no new connections. Those that it has stay with it as long as they are used.",
+        Change::Undrain(_) => "It gets its slots back, and new connections with them.",
+        Change::Remove(_) => "It leaves at once. Connections that it still has break.",
+        Change::SetWeight(..) => "Its share of the slots changes; connections that are there stay where they are.",
+    }
+}
+
+fn moves(plan: &Plan) -> String {
+    let excess = plan.moved.saturating_sub(plan.minimum);
+    format!(
+        "Moves {} of {} ({}). {} had to move, {} {} Maglev's own.",
+        several(u64::from(plan.moved), "slot", "slots"),
+        count(u64::from(plan.table_size)),
+        percent(f64::from(plan.moved), f64::from(plan.table_size)),
+        count(u64::from(plan.minimum)),
+        count(u64::from(excess)),
+        if excess == 1 { "is" } else { "are" },
+    )
+}
+
+/// What the change does to each backend, those first that it does most to.
+fn table(plan: &Plan, data: &Data, look: &Look, room: usize) -> Vec<Line<'static>> {
+    let mut rows: Vec<_> = plan.backends.iter().collect();
+    if rows.len() + 1 > room {
+        rows.sort_by_key(|row| std::cmp::Reverse(row.before.abs_diff(row.after)));
+    }
+    let mut lines = vec![Line::from(span("  BACKEND         BEFORE           AFTER   CHANGE", look.heading()))];
+    let shown = if rows.len() + 1 > room { room.saturating_sub(2) } else { rows.len() };
+    let draining = |name: &str| {
+        data.services()
+            .iter()
+            .filter(|service| service.name == plan.service)
+            .flat_map(|service| &service.backends)
+            .any(|backend| backend.name == name && backend.state == BackendState::Draining)
+    };
+    for row in &rows[..shown] {
+        let share = |slots: u32| percent(f64::from(slots), f64::from(plan.table_size));
+        let change = i64::from(row.after) - i64::from(row.before);
+        let sign = if change < 0 { "-" } else { "+" };
+        let style = match change {
+            0 => look.faint(),
+            _ if change < 0 => look.draining(),
+            _ => look.good(),
+        };
+        let name: String = row.name.chars().take(12).collect();
+        lines.push(Line::from(vec![
+            mark(data.colours.number(&row.name), data.colours.letter(&row.name), look),
+            span(
+                format!(
+                    " {name:<12} {:>7} {:>6} {:>8} {:>6} ",
+                    count(u64::from(row.before)),
+                    share(row.before),
+                    count(u64::from(row.after)),
+                    share(row.after),
+                ),
+                look.text(),
+            ),
+            span(format!("{:>8}", format!("{sign}{}", count(change.unsigned_abs()))), style),
+            span(if draining(&row.name) { " draining" } else { "" }, look.draining()),
+        ]));
+    }
+    if shown < rows.len() {
+        lines.push(span(format!("  and {} more", rows.len() - shown), look.faint()).into());
+    }
+    lines
+}

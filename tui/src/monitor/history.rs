@@ -1,0 +1,209 @@
+//! Rates and their past, from samples that follow one another.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use maglev_core::sample::{BackendId, Counters, Sample, ServiceSample};
+
+use super::slots::history::SlotHistory;
+
+/// How many rates are kept for each backend and service.
+const KEPT: usize = 240;
+
+/// What is counted, by the second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Packets a second.
+    pub packets: f64,
+    /// Bits a second.
+    pub bits: f64,
+    /// New connections a second.
+    pub new_connections: f64,
+    /// Packets to others than the slot's current owner, a second.
+    pub held_packets: f64,
+}
+
+/// The growth of a count by the second; `None` where it went back, for then it began anew, or where no time passed.
+#[must_use]
+pub fn rate(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
+    let grown = now.checked_sub(before)?;
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+    (!elapsed.is_zero()).then(|| grown as f64 / elapsed.as_secs_f64())
+}
+
+impl Rates {
+    fn between(before: &Counters, now: &Counters, elapsed: Duration) -> Option<Self> {
+        Some(Self {
+            packets: rate(before.packets, now.packets, elapsed)?,
+            bits: 8.0 * rate(before.bytes, now.bytes, elapsed)?,
+            new_connections: rate(before.new_connections, now.new_connections, elapsed)?,
+            held_packets: rate(before.held_packets, now.held_packets, elapsed)?,
+        })
+    }
+}
+
+/// Rates as they were, the latest last; a gap where a sample is missing.
+#[derive(Clone, Debug, Default)]
+pub struct Track {
+    rates: VecDeque<Option<Rates>>,
+}
+
+impl Track {
+    /// The latest rates, if they are known.
+    #[must_use]
+    pub fn latest(&self) -> Option<Rates> {
+        self.rates.back().copied().flatten()
+    }
+
+    /// The last `count` rates, the latest last; fewer where there are fewer.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = Option<Rates>> + '_ {
+        self.rates.iter().skip(self.rates.len().saturating_sub(count)).copied()
+    }
+
+    fn push(&mut self, rates: Option<Rates>, missing: usize) {
+        for entry in std::iter::repeat_n(None, missing.min(KEPT)).chain([rates]) {
+            if self.rates.len() == KEPT {
+                self.rates.pop_front();
+            }
+            self.rates.push_back(entry);
+        }
+    }
+}
+
+/// What is known of a service beyond the latest sample.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceHistory {
+    /// Its rates.
+    pub track: Track,
+    /// Those of its slots.
+    pub slots: SlotHistory,
+    backends: BTreeMap<String, (BackendId, Track)>,
+}
+
+impl ServiceHistory {
+    /// The rates of a backend.
+    #[must_use]
+    pub fn backend(&self, name: &str) -> Option<&Track> {
+        self.backends.get(name).map(|(_, track)| track)
+    }
+
+    fn add(&mut self, before: Option<&ServiceSample>, now: &ServiceSample, step: &Step) {
+        let rates = before.and_then(|before| Rates::between(&before.counters, &now.counters, step.elapsed));
+        self.track.push(rates, step.missing);
+        self.slots.add(before.map(|before| &before.slots), &now.slots, step.elapsed, step.now);
+        self.backends.retain(|name, _| now.backends.iter().any(|backend| backend.name == *name));
+        for backend in &now.backends {
+            let (id, track) = self.backends.entry(backend.name.clone()).or_default();
+            // One that was removed and came back is another: what it did before is not its past.
+            if *id != backend.id {
+                (*id, *track) = (backend.id, Track::default());
+            }
+            let rates = before
+                .and_then(|before| before.backends.iter().find(|other| other.id == backend.id))
+                .and_then(|before| Rates::between(&before.counters, &backend.counters, step.elapsed));
+            track.push(rates, step.missing);
+        }
+    }
+}
+
+/// From one sample to the next.
+struct Step {
+    elapsed: Duration,
+    now: Duration,
+    missing: usize,
+}
+
+/// What is known beyond the latest sample.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Packets a second of each processor.
+    pub processors: Vec<Option<f64>>,
+    /// Packets a second of each verdict, in the order of the sample.
+    pub verdicts: Vec<Option<f64>>,
+    services: BTreeMap<String, ServiceHistory>,
+}
+
+impl History {
+    /// What is known of a service.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&ServiceHistory> {
+        self.services.get(name)
+    }
+
+    /// Takes in a sample. `interval` is what should lie between two.
+    pub fn add(&mut self, before: Option<&Sample>, now: &Sample, interval: Duration) {
+        let elapsed =
+            before.map_or(Duration::ZERO, |before| now.taken_at.saturating_sub(before.taken_at));
+        let step = Step { elapsed, now: now.taken_at, missing: missing(elapsed, interval) };
+        self.services.retain(|name, _| now.services.iter().any(|service| service.name == *name));
+        for service in &now.services {
+            let before = before
+                .and_then(|before| before.services.iter().find(|other| other.name == service.name))
+                .filter(|before| before.slots.len() == service.slots.len());
+            self.services.entry(service.name.clone()).or_default().add(before, service, &step);
+        }
+        self.processors = now
+            .processors
+            .iter()
+            .enumerate()
+            .map(|(index, &count)| {
+                before
+                    .and_then(|before| before.processors.get(index))
+                    .and_then(|&before| rate(before, count, elapsed))
+            })
+            .collect();
+        self.verdicts = now
+            .verdicts
+            .iter()
+            .map(|&(word, count)| {
+                before
+                    .and_then(|before| before.verdicts.iter().find(|(other, _)| *other == word))
+                    .and_then(|&(_, before)| rate(before, count, elapsed))
+            })
+            .collect();
+    }
+}
+
+/// How many samples are missing between two that lie `elapsed` apart.
+fn missing(elapsed: Duration, interval: Duration) -> usize {
+    if interval.is_zero() {
+        return 0;
+    }
+    let intervals = (elapsed.as_secs_f64() / interval.as_secs_f64()).round();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small whole number: it saturates"
+    )]
+    let intervals = intervals as usize;
+    intervals.saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_goes_back_is_no_spike() {
+        let second = Duration::from_secs(1);
+        assert_eq!(rate(10, 30, Duration::from_secs(2)), Some(10.0));
+        assert_eq!(rate(30, 10, second), None);
+        assert_eq!(rate(10, 30, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn missing_samples_leave_gaps() {
+        let second = Duration::from_secs(1);
+        assert_eq!(missing(Duration::from_millis(1100), second), 0);
+        assert_eq!(missing(Duration::from_millis(3050), second), 2);
+        let mut track = Track::default();
+        track.push(Some(Rates::default()), 0);
+        track.push(Some(Rates::default()), 2);
+        let known: Vec<bool> = track.last(9).map(|rates| rates.is_some()).collect();
+        assert_eq!(known, [true, false, false, true]);
+        track.push(None, 10_000);
+        assert_eq!(track.last(10_000).count(), KEPT);
+    }
+}

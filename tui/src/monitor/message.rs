@@ -1,0 +1,63 @@
+//! What reaches the monitor, and what it asks for.
+
+use std::time::Duration;
+
+use maglev_core::{plan::Plan, sample::Sample, service::Backend};
+use ratatui::{crossterm::event::KeyEvent, layout::Size};
+
+use crate::source::{ChangeRequest, SourceError};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Message {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has that size now.
+    Resize(Size),
+    /// A sample was taken, or could not be.
+    Sampled(Box<Sampled>),
+    /// A plan that was asked for.
+    Planned(u64, Result<Plan, SourceError>),
+    /// A change that was asked for.
+    Executed(u64, Result<Plan, SourceError>),
+}
+
+/// What came of looking at the source.
+#[derive(Debug)]
+pub struct Sampled {
+    /// The sample.
+    pub result: Result<Sample, SourceError>,
+    /// Backends on offer.
+    pub spares: Vec<Backend>,
+    /// How long after its time it was taken.
+    pub late: Duration,
+}
+
+/// Something that the monitor wants done; what comes of it is a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Leave; with what is on screen left as text, or not.
+    Quit {
+        /// Whether it is.
+        keep_screen: bool,
+    },
+    /// Let go of the terminal and stop.
+    Suspend,
+    /// Draw everything anew.
+    Repaint,
+    /// Something for the source.
+    Order(Order),
+}
+
+/// Something that is asked of the source, in its own thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// What would that change move?
+    Plan(u64, ChangeRequest),
+    /// Make that change.
+    Execute(u64, ChangeRequest),
+    /// Take no samples, or take them again.
+    Freeze(bool),
+    /// Look that often.
+    Interval(Duration),
+}

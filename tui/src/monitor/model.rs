@@ -1,0 +1,300 @@
+//! The one value of state: messages change it, and it is drawn.
+
+use std::time::Duration;
+
+use ratatui::{
+    buffer::Buffer,
+    crossterm::event::KeyEvent,
+    layout::{Rect, Size},
+};
+
+use super::{
+    action::{self, Action, Context},
+    data::{Data, NoticeTone},
+    dialog::{
+        self, Answer, Dialog,
+        preview::{Made, Undoing},
+    },
+    message::{Effect, Message, Order},
+    slots::view::SlotsView,
+    view::{
+        Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
+        processors::Processors, services::Services,
+    },
+};
+use crate::terminal::look::Look;
+
+/// Looking more often than that would show little but the looking.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Looking less often than that is no live monitor.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Everything that the monitor knows and shows.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What the views draw from.
+    pub data: Data,
+    /// The view that is open.
+    active: ViewName,
+    /// The one that the help was called from.
+    behind_help: ViewName,
+    dialog: Option<Dialog>,
+    services: Services,
+    backends: Backends,
+    slots: SlotsView,
+    events: Events,
+    processors: Processors,
+    help: Help,
+}
+
+impl Model {
+    /// A monitor that shows that view first.
+    #[must_use]
+    pub fn new(data: Data, active: ViewName) -> Self {
+        Self {
+            data,
+            active,
+            behind_help: active,
+            dialog: None,
+            services: Services,
+            backends: Backends,
+            slots: SlotsView::default(),
+            events: Events::default(),
+            processors: Processors::default(),
+            help: Help::default(),
+        }
+    }
+
+    /// The view that is open.
+    #[must_use]
+    pub const fn active(&self) -> ViewName {
+        self.active
+    }
+
+    /// The dialog that is open.
+    #[must_use]
+    pub const fn dialog(&self) -> Option<&Dialog> {
+        self.dialog.as_ref()
+    }
+
+    /// The view of the slots.
+    #[must_use]
+    pub const fn slots(&self) -> &SlotsView {
+        &self.slots
+    }
+
+    /// The contexts that keys are looked up in.
+    #[must_use]
+    pub fn contexts(&self) -> Vec<Context> {
+        match &self.dialog {
+            Some(dialog) => vec![dialog.context(), Context::Always],
+            None => self.active.contexts().to_vec(),
+        }
+    }
+
+    /// Takes in something that happened, and says what is to be done about it.
+    pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match message {
+            Message::Key(key) => effects.extend(self.key(key)),
+            Message::Resize(size) => self.data.size = size,
+            Message::Sampled(sampled) => {
+                self.data.add(*sampled);
+                if let Some(Dialog::Preview(preview)) = &mut self.dialog {
+                    effects.extend(preview.sampled(&mut self.data).map(Effect::Order));
+                }
+            }
+            Message::Planned(id, result) => {
+                if let Some(Dialog::Preview(preview)) = &mut self.dialog {
+                    preview.planned(id, result, &self.data);
+                }
+            }
+            Message::Executed(id, result) => {
+                if let Some(Dialog::Preview(preview)) = &mut self.dialog
+                    && let Some(made) = preview.executed(id, result, &self.data)
+                {
+                    self.made(made);
+                }
+            }
+        }
+        self.refresh();
+        effects
+    }
+
+    /// A change was made: it is told, and can be taken back.
+    fn made(&mut self, made: Made) {
+        self.dialog = None;
+        match made.undo {
+            Undoing::Forward(undo) => self.data.remember(undo),
+            Undoing::Back(undo) => self.data.undos.retain(|other| *other != undo),
+        }
+        let words = if self.data.frozen {
+            format!("{}; the picture is frozen and older than that", made.words)
+        } else {
+            made.words
+        };
+        self.data.say(NoticeTone::Good, words);
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        let contexts = self.contexts();
+        let Some(binding) = action::find(key, &contexts) else {
+            if let Some(dialog) = &mut self.dialog {
+                dialog.type_key(key);
+            }
+            return Vec::new();
+        };
+        if let Some(effect) = always(binding.action) {
+            return vec![effect];
+        }
+        if self.dialog.is_some() {
+            return self.answer(binding.action).into_iter().map(Effect::Order).collect();
+        }
+        // Whoever presses a key has read what was said.
+        self.data.notice = None;
+        let outcome = match self.act(binding.action) {
+            Outcome::Ignored => {
+                let (component, data) = self.component();
+                component.act(binding.action, data)
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Outcome::Ignored | Outcome::Done => Vec::new(),
+            Outcome::Effect(effect) => vec![effect],
+            Outcome::Go(view) => {
+                self.go(view);
+                Vec::new()
+            }
+            Outcome::Ask(dialog) => self.ask(*dialog).map(Effect::Order).into_iter().collect(),
+        }
+    }
+
+    /// What means the same in every view.
+    fn act(&mut self, action: Action) -> Outcome {
+        match action {
+            Action::Help if self.active == ViewName::Help => Outcome::Go(self.behind_help),
+            Action::Cancel if self.active == ViewName::Help => Outcome::Go(self.behind_help),
+            Action::Help => Outcome::Go(ViewName::Help),
+            Action::NextView => Outcome::Go(self.tab().step(1)),
+            Action::PreviousView => Outcome::Go(self.tab().step(ViewName::TABS.len() - 1)),
+            Action::Services => Outcome::Go(ViewName::Services),
+            Action::Backends => Outcome::Go(ViewName::Backends),
+            Action::Slots => Outcome::Go(ViewName::Slots),
+            Action::Events => Outcome::Go(ViewName::Events),
+            Action::Processors => Outcome::Go(ViewName::Processors),
+            Action::NextService => {
+                self.data.step_service(1, true);
+                Outcome::Done
+            }
+            Action::PreviousService => {
+                self.data.step_service(-1, true);
+                Outcome::Done
+            }
+            Action::Freeze => {
+                self.data.frozen = !self.data.frozen;
+                Outcome::Effect(Effect::Order(Order::Freeze(self.data.frozen)))
+            }
+            Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
+            Action::Faster => self.look_every(self.data.interval / 2),
+            Action::Undo => dialog::for_undo(&mut self.data),
+            Action::QuitKeepingScreen => Outcome::Effect(Effect::Quit { keep_screen: true }),
+            _ => Outcome::Ignored,
+        }
+    }
+
+    fn look_every(&mut self, interval: Duration) -> Outcome {
+        self.data.interval = interval.clamp(SHORTEST, LONGEST);
+        Outcome::Effect(Effect::Order(Order::Interval(self.data.interval)))
+    }
+
+    fn answer(&mut self, action: Action) -> Option<Order> {
+        let answer = self.dialog.as_mut()?.act(action, &mut self.data);
+        match answer {
+            Answer::Stay => None,
+            Answer::Close => {
+                self.dialog = None;
+                None
+            }
+            Answer::Next(dialog) => self.ask(dialog),
+            Answer::Order(order) => Some(order),
+        }
+    }
+
+    fn ask(&mut self, mut dialog: Dialog) -> Option<Order> {
+        let order = dialog.open(&mut self.data);
+        self.dialog = Some(dialog);
+        order
+    }
+
+    /// The tab that is open, or was before the help.
+    fn tab(&self) -> ViewName {
+        if self.active == ViewName::Help { self.behind_help } else { self.active }
+    }
+
+    fn go(&mut self, view: ViewName) {
+        if view == ViewName::Help {
+            self.behind_help = self.active;
+        }
+        // From a backend one comes to its slots.
+        if (self.active, view) == (ViewName::Backends, ViewName::Slots)
+            && let (Some(service), Some(backend)) = (self.data.service(), self.data.backend())
+        {
+            self.slots.go_to_hottest(&self.data, |slot| service.slots.owner.get(slot) == Some(&backend.id));
+        }
+        self.active = view;
+    }
+
+    fn refresh(&mut self) {
+        let (component, data) = self.component();
+        component.refresh(data);
+    }
+
+    fn component(&mut self) -> (&mut dyn Component, &mut Data) {
+        let component: &mut dyn Component = match self.active {
+            ViewName::Services => &mut self.services,
+            ViewName::Backends => &mut self.backends,
+            ViewName::Slots => &mut self.slots,
+            ViewName::Events => &mut self.events,
+            ViewName::Processors => &mut self.processors,
+            ViewName::Help => &mut self.help,
+        };
+        (component, &mut self.data)
+    }
+
+    fn shown(&self) -> &dyn Component {
+        match self.active {
+            ViewName::Services => &self.services,
+            ViewName::Backends => &self.backends,
+            ViewName::Slots => &self.slots,
+            ViewName::Events => &self.events,
+            ViewName::Processors => &self.processors,
+            ViewName::Help => &self.help,
+        }
+    }
+
+    /// Draws everything, and changes nothing.
+    pub fn draw(&self, look: &Look, area: Rect, buffer: &mut Buffer) {
+        buffer.set_style(area, look.text());
+        let data = &self.data;
+        let parts = chrome::Layout::of(Size::new(area.width, area.height));
+        chrome::title(data, look, parts.title, buffer);
+        chrome::tabs(self.active, data, look, parts.tabs, buffer);
+        self.shown().draw(data, look, parts.content, buffer);
+        chrome::status(self.active, data, look, parts.status, buffer);
+        chrome::footer(&self.contexts(), data, look, parts.footer, buffer);
+        if let Some(dialog) = &self.dialog {
+            dialog.draw(data, look, parts.content, buffer);
+        }
+    }
+}
+
+/// What is done at once, whatever is on screen.
+const fn always(action: Action) -> Option<Effect> {
+    match action {
+        Action::Quit => Some(Effect::Quit { keep_screen: false }),
+        Action::Suspend => Some(Effect::Suspend),
+        Action::Repaint => Some(Effect::Repaint),
+        _ => None,
+    }
+}

@@ -1,0 +1,173 @@
+//! The heatmap on screen: two pixels in a cell where there are blocks and colours, else one, as a letter.
+
+use maglev_core::sample::BackendId;
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+};
+
+use super::raster::{Pixel, Raster};
+use crate::{
+    monitor::{
+        data::Data,
+        number::count,
+        widget::text::{line, span},
+    },
+    terminal::{look::Look, theme::LEVELS},
+};
+
+/// What slots are coloured by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colouring {
+    /// Who owns them.
+    #[default]
+    Owner,
+    /// How often they are hit.
+    Hits,
+    /// How long ago they changed.
+    Age,
+}
+
+impl Colouring {
+    /// All of them, in turn.
+    pub const ALL: [Self; 3] = [Self::Owner, Self::Hits, Self::Age];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Hits => "hits",
+            Self::Age => "last change",
+        }
+    }
+}
+
+/// How wide the numbers of slots at the left are; nothing where there is no room for them.
+#[must_use]
+pub fn gutter(slots: usize, width: u16) -> u16 {
+    let digits = count(slots.saturating_sub(1) as u64).len();
+    let wanted = u16::try_from(digits).unwrap_or(9) + 1;
+    if width < wanted + 20 { 0 } else { wanted }
+}
+
+/// The pixels that there is room for, in columns and rows.
+#[must_use]
+pub fn pixels(area: Rect, slots: usize, half_blocks: bool) -> (u32, u32) {
+    let columns = u32::from(area.width - gutter(slots, area.width).min(area.width));
+    // Rows that start at round numbers, where that costs little.
+    let columns = if columns >= 30 { columns / 10 * 10 } else { columns };
+    (columns, u32::from(area.height) * if half_blocks { 2 } else { 1 })
+}
+
+/// The letter or block for a level where there are not colours enough.
+#[must_use]
+pub fn ramp_glyph(level: usize, look: &Look) -> char {
+    const ASCII: [char; LEVELS] = ['.', ',', ':', '-', '~', '=', '+', 'o', '*', '#', '%', '@'];
+    const SHADES: [char; LEVELS] = ['·', '░', '░', '░', '▒', '▒', '▒', '▓', '▓', '▓', '█', '█'];
+    let glyphs = if look.unicode() { SHADES } else { ASCII };
+    glyphs[level.min(LEVELS - 1)]
+}
+
+/// Draws the pixels of a raster, the numbers of the slots that rows start with, and the cursor.
+pub fn draw(
+    raster: &Raster,
+    colouring: Colouring,
+    cursor: u32,
+    data: &Data,
+    look: &Look,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let window = raster.window;
+    let area = area.intersection(buffer.area);
+    let gutter = gutter(window.slots as usize, area.width);
+    let half_blocks = data.half_blocks;
+    let in_cell = if half_blocks { 2 } else { 1 };
+    let cursor = window.pixel_of(cursor);
+    // Names are looked up once, not once a pixel.
+    let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
+        let of = |name: &str| (data.colours.number(name), data.colours.letter(name));
+        service.backends.iter().map(|backend| (backend.id, of(&backend.name))).map(|(id, (n, l))| (id, n, l)).collect()
+    });
+    let owner = |id: BackendId| numbers.iter().find(|(other, ..)| *other == id).map(|(_, n, letter)| (*n, *letter));
+
+    for cell_row in 0..area.height {
+        let y = area.y + cell_row;
+        let row = u32::from(cell_row) * in_cell;
+        let first = window.slots_of(0, row);
+        if row >= window.rows || first.is_empty() {
+            break;
+        }
+        if gutter > 0 {
+            let here = cursor.is_some_and(|(_, cursor_row)| cursor_row / in_cell == row / in_cell);
+            let style = if here { look.accent() } else { look.faint() };
+            let label = format!("{:>width$} ", count(u64::from(first.start)), width = usize::from(gutter - 1));
+            line(span(label, style), Rect { y, height: 1, ..area }, buffer);
+        }
+        for (x, column) in (area.x + gutter..area.right()).zip(0..window.columns) {
+            let Some(cell) = buffer.cell_mut((x, y)) else { continue };
+            let at_cursor = |row: u32| cursor == Some((column, row));
+            let pixel = raster.pixel(column, row);
+            if half_blocks {
+                let lower = raster.pixel(column, row + 1);
+                let shade = |pixel: Pixel, row: u32| {
+                    if at_cursor(row) { look.cursor } else { colour(pixel, colouring, &owner, look) }
+                };
+                let (top, bottom) = (shade(pixel, row), shade(lower, row + 1));
+                cell.set_char('▀').set_fg(top).set_bg(bottom);
+            } else {
+                let (glyph, style) = letter(pixel, colouring, &owner, look);
+                cell.set_char(glyph).set_style(style);
+                if at_cursor(row) {
+                    cell.modifier.toggle(Modifier::REVERSED);
+                }
+            }
+        }
+    }
+}
+
+fn colour(
+    pixel: Pixel,
+    colouring: Colouring,
+    owner: &impl Fn(BackendId) -> Option<(usize, char)>,
+    look: &Look,
+) -> Color {
+    if !pixel.there {
+        return Color::Reset;
+    }
+    match colouring {
+        Colouring::Owner => match owner(pixel.owner) {
+            None => look.nobody,
+            Some((number, _)) if pixel.settling => look.backend_settling(number),
+            Some((number, _)) => look.backend(number),
+        },
+        Colouring::Hits if pixel.settling => look.heat_settling[usize::from(pixel.heat)],
+        Colouring::Hits => look.heat[usize::from(pixel.heat)],
+        Colouring::Age => look.age[usize::from(pixel.age)],
+    }
+}
+
+fn letter(
+    pixel: Pixel,
+    colouring: Colouring,
+    owner: &impl Fn(BackendId) -> Option<(usize, char)>,
+    look: &Look,
+) -> (char, Style) {
+    if !pixel.there {
+        return (' ', look.text());
+    }
+    let settling = if pixel.settling { look.settling_mark() } else { look.text() };
+    match colouring {
+        Colouring::Owner => match owner(pixel.owner) {
+            None => ('-', look.faint()),
+            Some((number, letter)) => {
+                let letter = if pixel.settling { letter.to_ascii_uppercase() } else { letter };
+                (letter, Style::new().fg(look.backend(number)))
+            }
+        },
+        Colouring::Hits => (ramp_glyph(usize::from(pixel.heat), look), settling),
+        Colouring::Age => (ramp_glyph(usize::from(pixel.age), look), settling),
+    }
+}

@@ -1,0 +1,105 @@
+//! What is known of slots beyond the latest sample: how often they are hit, and when they last changed owner.
+
+use std::time::Duration;
+
+use maglev_core::sample::Slots;
+
+/// How much of the rate before stays in the smoothed one.
+const SMOOTHING: f32 = 0.8;
+
+/// A moment, in tenths of a second since boot, and one more: 0 is never. Half the memory of a `Duration`'s quarter.
+type Tenths = u32;
+
+/// The past of a service's slots: eight bytes each.
+#[derive(Clone, Debug, Default)]
+pub struct SlotHistory {
+    rates: Vec<f32>,
+    changed: Vec<Tenths>,
+    known: bool,
+}
+
+impl SlotHistory {
+    pub(in crate::monitor) fn add(
+        &mut self,
+        before: Option<&Slots>,
+        now: &Slots,
+        elapsed: Duration,
+        at: Duration,
+    ) {
+        if self.rates.len() != now.len() {
+            *self = Self { rates: vec![0.0; now.len()], changed: vec![0; now.len()], known: false };
+        }
+        let Some(before) = before.filter(|before| before.len() == now.len() && !elapsed.is_zero()) else {
+            return;
+        };
+        let kept = if self.known { SMOOTHING } else { 0.0 };
+        for (rate, (&before, &now)) in self.rates.iter_mut().zip(before.hits.iter().zip(now.hits.iter())) {
+            // A count that goes back began anew: nothing is known of that moment.
+            if let Some(hits) = now.checked_sub(before) {
+                #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+                let latest = hits as f32 / elapsed.as_secs_f32();
+                *rate = *rate * kept + latest * (1.0 - kept);
+            }
+        }
+        self.known = true;
+        let moment = tenths(at);
+        for (changed, (before, now)) in self.changed.iter_mut().zip(before.owner.iter().zip(now.owner.iter())) {
+            if before != now {
+                *changed = moment;
+            }
+        }
+    }
+
+    /// Hits a second of each slot, smoothed.
+    #[must_use]
+    pub fn rates(&self) -> &[f32] {
+        &self.rates
+    }
+
+    /// Whether the rates are known yet: that takes two samples.
+    #[must_use]
+    pub const fn known(&self) -> bool {
+        self.known
+    }
+
+    /// How long before `now` a slot changed owner, if that was seen.
+    #[must_use]
+    pub fn since_change(&self, slot: usize, now: Duration) -> Option<Duration> {
+        let changed = self.changed.get(slot).copied().filter(|changed| *changed != 0)?;
+        Some(Duration::from_millis(100 * u64::from(tenths(now).saturating_sub(changed))))
+    }
+}
+
+fn tenths(time: Duration) -> Tenths {
+    Tenths::try_from(time.as_millis() / 100 + 1).unwrap_or(Tenths::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use maglev_core::sample::BackendId;
+
+    use super::*;
+
+    fn slots(owner: [u32; 3], hits: [u64; 3]) -> Slots {
+        Slots {
+            owner: owner.into_iter().map(BackendId).collect(),
+            previous: [BackendId::NONE; 3].into(),
+            hits: hits.into(),
+        }
+    }
+
+    #[test]
+    fn rates_are_smoothed_and_changes_are_dated() {
+        let mut history = SlotHistory::default();
+        let second = Duration::from_secs(1);
+        let (first, next) = (slots([1, 1, 2], [0, 50, 9]), slots([1, 2, 2], [100, 50, 3]));
+        history.add(None, &first, Duration::ZERO, second);
+        assert!(!history.known());
+        history.add(Some(&first), &next, second, 2 * second);
+        assert_eq!(history.rates(), [100.0, 0.0, 0.0], "the last one began anew");
+        assert_eq!(history.since_change(1, 5 * second), Some(3 * second));
+        assert_eq!(history.since_change(0, 5 * second), None);
+        history.add(Some(&next), &next, second, 3 * second);
+        assert_eq!(history.rates()[0], 80.0);
+    }
+}

@@ -1,0 +1,109 @@
+//! What the colours of slots mean, with numbers.
+
+use maglev_core::sample::ServiceSample;
+use ratatui::{
+    style::Style,
+    text::{Line, Span},
+};
+
+use super::{draw::Colouring, raster::Scale};
+use crate::{
+    monitor::{
+        data::Data,
+        number::{count, percent, short},
+        view::backends::mark,
+        widget::text::span,
+    },
+    terminal::{look::Look, theme::LEVELS},
+};
+
+/// The legend, in as many lines of that width as it takes.
+#[must_use]
+pub fn lines(
+    colouring: Colouring,
+    data: &Data,
+    service: &ServiceSample,
+    scale: Scale,
+    look: &Look,
+    width: u16,
+) -> Vec<Line<'static>> {
+    let entries = match colouring {
+        Colouring::Owner => owners(data, service, look),
+        Colouring::Hits => hits(scale, look),
+        Colouring::Age => ages(look),
+    };
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for entry in entries {
+        let wide: usize = entry.iter().map(Span::width).sum();
+        match lines.last_mut() {
+            Some(line) if line.width() + wide <= usize::from(width) => line.spans.extend(entry),
+            _ => lines.push(Line::from([vec![Span::raw(" ")], entry].concat())),
+        }
+    }
+    lines
+}
+
+fn owners(data: &Data, service: &ServiceSample, look: &Look) -> Vec<Vec<Span<'static>>> {
+    #[expect(clippy::cast_precision_loss, reason = "a table has far fewer than 2^52 slots")]
+    let slots = service.slots.len() as f64;
+    let mut entries: Vec<_> = service
+        .backends
+        .iter()
+        .map(|backend| {
+            let (number, letter) = (data.colours.number(&backend.name), data.colours.letter(&backend.name));
+            let share = percent(f64::from(backend.slots), slots);
+            let style = if backend.slots == 0 { look.faint() } else { look.text() };
+            vec![
+                mark(number, letter, look),
+                span(format!(" {} {} {share}   ", backend.name, count(u64::from(backend.slots))), style),
+            ]
+        })
+        .collect();
+    let settling = service.slots.settling();
+    let (sign, style) = if look.half_blocks() {
+        ("paler".to_owned(), Style::new().fg(look.backend_settling(0)))
+    } else {
+        ("CAPITALS".to_owned(), look.text())
+    };
+    entries.push(vec![span(sign, style), span(format!(": settling, {}", count(settling as u64)), look.text())]);
+    entries
+}
+
+/// A sample of a level, as the heatmap draws it.
+fn swatch(level: usize, colours: &[ratatui::style::Color; LEVELS], look: &Look) -> Span<'static> {
+    if look.half_blocks() {
+        span("  ", Style::new().bg(colours[level]))
+    } else {
+        span(super::draw::ramp_glyph(level, look).to_string().repeat(2), look.text())
+    }
+}
+
+fn hits(scale: Scale, look: &Look) -> Vec<Vec<Span<'static>>> {
+    let mut entries = vec![vec![swatch(0, &look.heat, look), span(" none  ", look.text())]];
+    for level in (1..LEVELS).step_by(2) {
+        let begins = scale.begins(u8::try_from(level).unwrap_or(0));
+        let mut spans = vec![swatch(level, &look.heat, look)];
+        if level + 1 < LEVELS {
+            spans.push(swatch(level + 1, &look.heat, look));
+        }
+        spans.push(span(format!(" {}  ", short(f64::from(begins))), look.text()));
+        entries.push(spans);
+    }
+    entries.push(vec![span("hits/s and up, of a pixel's hottest slot  ", look.faint())]);
+    if look.half_blocks() {
+        entries.push(vec![swatch(7, &look.heat_settling, look), span(" settling", look.text())]);
+    } else {
+        entries.push(vec![span("underlined", look.settling_mark()), span(": settling", look.text())]);
+    }
+    entries
+}
+
+fn ages(look: &Look) -> Vec<Vec<Span<'static>>> {
+    let mut entries = Vec::new();
+    for (level, words) in
+        [(11, "just now"), (9, "5 s"), (7, "20 s"), (5, "90 s"), (3, "10 min"), (1, "longer"), (0, "not seen to change")]
+    {
+        entries.push(vec![swatch(level, &look.age, look), span(format!(" {words}  "), look.text())]);
+    }
+    entries
+}

@@ -1,0 +1,152 @@
+//! A slot in words.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use maglev_core::{
+    permutation::{Permutation, backend_key},
+    sample::{BackendId, ServiceSample},
+    service::BackendState,
+    table::{LookupTable, NO_BACKEND},
+};
+
+use crate::monitor::{
+    data::{Data, service_of},
+    number::{count, duration, several, short},
+};
+
+/// What is to be told of one slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Story {
+    /// The slot.
+    pub slot: u32,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// Who owned it before, while it settles.
+    pub previous: Option<String>,
+    /// How long ago it changed owner, if that was seen.
+    pub since: Option<Duration>,
+    /// Packets that hit it.
+    pub hits: u64,
+    /// A second.
+    pub rate: Option<f32>,
+    /// Where it stands in its owner's permutation, from 1.
+    pub position: Option<u32>,
+    /// Who would own it without its owner.
+    pub next: Option<String>,
+}
+
+/// Tables without one owner each: they are filled when first asked for.
+#[derive(Clone, Debug, Default)]
+pub struct NextInLine {
+    service: String,
+    version: u64,
+    tables: BTreeMap<BackendId, Vec<u32>>,
+}
+
+impl NextInLine {
+    /// Who would own `slot` if its owner were drained.
+    fn of(&mut self, data: &Data, service: &ServiceSample, owner: BackendId, slot: u32) -> Option<String> {
+        let version = data.sample.as_ref().map_or(0, |sample| sample.state_version);
+        if self.service != service.name || self.version != version {
+            *self = Self { service: service.name.clone(), version, tables: BTreeMap::new() };
+        }
+        let seed = data.seed?;
+        let table = self.tables.entry(owner).or_insert_with(|| {
+            let mut without = service_of(service);
+            for (backend, sample) in without.backends.iter_mut().zip(&service.backends) {
+                if sample.id == owner {
+                    backend.state = BackendState::Draining;
+                }
+            }
+            LookupTable::of_service(&without, &seed).map(|table| table.slots().to_vec()).unwrap_or_default()
+        });
+        let next = *table.get(slot as usize)?;
+        (next != NO_BACKEND).then(|| service.backends.get(next as usize).map(|backend| backend.name.clone()))?
+    }
+}
+
+impl Story {
+    /// What is to be told of `slot` of the chosen service.
+    #[must_use]
+    pub fn of(data: &Data, slot: u32, cache: &mut NextInLine) -> Option<Self> {
+        let service = data.service()?;
+        let sample = data.sample.as_ref()?;
+        let index = slot as usize;
+        let owner_id = *service.slots.owner.get(index)?;
+        let owner = data.backend_of(owner_id);
+        let history = data.service_history().map(|history| &history.slots);
+        let size = u32::try_from(service.slots.len()).ok()?;
+        let position = data.seed.zip(owner).filter(|_| size >= 2).map(|(seed, owner)| {
+            let key = backend_key(owner.address, service.protocol);
+            Permutation::new(&key, seed.murmur(), size).position_of(slot, size) + 1
+        });
+        Some(Self {
+            slot,
+            owner: owner.map(|owner| owner.name.clone()),
+            previous: service
+                .slots
+                .previous
+                .get(index)
+                .filter(|previous| !previous.is_none())
+                .map(|previous| data.backend_of(*previous).map_or("?", |backend| &backend.name).to_owned()),
+            since: history.and_then(|history| history.since_change(index, sample.taken_at)),
+            hits: service.slots.hits.get(index).copied().unwrap_or(0),
+            rate: history.filter(|history| history.known()).and_then(|history| history.rates().get(index).copied()),
+            position,
+            next: cache.of(data, service, owner_id, slot),
+        })
+    }
+
+    /// The same in sentences, what matters most first.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let owner = self.owner.as_deref().unwrap_or("nobody");
+        words.push(match (&self.previous, self.since) {
+            (Some(previous), _) if previous == owner => {
+                format!("owned by {owner}, settling: connections opened elsewhere are held")
+            }
+            (Some(previous), Some(since)) => {
+                format!("owned by {owner} for {}, settling: {previous} keeps its connections", seconds(since))
+            }
+            (Some(previous), None) => format!("owned by {owner}, settling: {previous} keeps its connections"),
+            (None, Some(since)) => format!("owned by {owner} for {}, settled", seconds(since)),
+            (None, None) => format!("owned by {owner}, settled, unchanged since this monitor looks"),
+        });
+        let rate = self.rate.map_or_else(String::new, |rate| format!(", {} a second", short(f64::from(rate))));
+        words.push(format!("{}{rate}", several(self.hits, "hit", "hits")));
+        if let Some(position) = self.position {
+            words.push(format!("{owner} asks for it as its {} slot", ordinal(position)));
+        }
+        if let Some(next) = &self.next {
+            words.push(format!("{next} is next in line"));
+        }
+        words
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    duration(Duration::from_secs(time.as_secs().max(1)))
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{}{ending}", count(u64::from(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinals_are_english() {
+        let told = [1, 2, 3, 4, 11, 12, 21, 112, 1003].map(ordinal);
+        assert_eq!(told, ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st", "112th", "1,003rd"]);
+    }
+}

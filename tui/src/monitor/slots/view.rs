@@ -1,0 +1,306 @@
+//! The view of the slots: the heatmap, where one is in it, what its colours mean, and the slot under the cursor.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{
+    draw::{self, Colouring},
+    legend,
+    raster::Raster,
+    story::{NextInLine, Story},
+    window::Window,
+};
+use crate::{
+    monitor::{
+        action::Action,
+        data::Data,
+        dialog,
+        number::{count, several},
+        view::{Component, Outcome, chrome::Layout},
+        widget::text::{line, span, wrap},
+    },
+    terminal::look::Look,
+};
+
+/// The view of the slots.
+#[derive(Clone, Debug, Default)]
+pub struct SlotsView {
+    service: Option<String>,
+    cursor: u32,
+    /// Slots in a pixel; all of them on screen where none is chosen.
+    zoom: Option<u32>,
+    colouring: Colouring,
+    raster: Raster,
+    story: Option<Story>,
+    next_in_line: NextInLine,
+}
+
+/// Where the parts of the view go.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    header: Rect,
+    map: Rect,
+    minimap: Rect,
+    legend: Rect,
+    story: Rect,
+}
+
+impl Parts {
+    /// The heatmap has what is left; on small terminals the others leave, the least needed first.
+    fn of(area: Rect) -> Self {
+        let (header, minimap, legend, story) = match area.height {
+            0..3 => (0, 0, 0, 0),
+            3..6 => (0, 0, 0, 1),
+            6..12 => (1, 0, 1, 1),
+            12..24 => (1, 1, 2, 2),
+            _ => (1, 1, 2, 3),
+        };
+        let map = area.height - header - minimap - legend - story;
+        let mut y = area.y;
+        let mut next = |height: u16| {
+            let part = Rect { y, height, ..area };
+            y += height;
+            part
+        };
+        Self { header: next(header), map: next(map), minimap: next(minimap), legend: next(legend), story: next(story) }
+    }
+}
+
+impl SlotsView {
+    /// The slot under the cursor.
+    #[must_use]
+    pub const fn cursor(&self) -> u32 {
+        self.cursor
+    }
+
+    /// What is on screen.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        self.raster.window
+    }
+
+    /// Moves the cursor to a slot.
+    pub fn go_to(&mut self, slot: u32) {
+        self.cursor = slot;
+    }
+
+    /// Moves the cursor to the most hit slot that `wanted` holds for.
+    pub fn go_to_hottest(&mut self, data: &Data, wanted: impl Fn(usize) -> bool) {
+        let rates = data.service_history().map_or(&[][..], |history| history.slots.rates());
+        let hottest = (0_u32..)
+            .zip(rates)
+            .filter(|(slot, _)| wanted(*slot as usize))
+            .max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+        if let Some((slot, _)) = hottest {
+            self.cursor = slot;
+        }
+    }
+
+    fn last(data: &Data) -> u32 {
+        let slots = data.service().map_or(0, |service| service.slots.len());
+        u32::try_from(slots.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// The next settling slot after the cursor, or before it, round the table.
+    fn settling(&self, data: &Data, forward: bool) -> Option<u32> {
+        let previous = &data.service()?.slots.previous;
+        let size = previous.len();
+        let cursor = self.cursor as usize;
+        (1..=size)
+            .map(|step| if forward { (cursor + step) % size } else { (cursor + size - step % size) % size })
+            .find(|slot| !previous[*slot].is_none())
+            .and_then(|slot| u32::try_from(slot).ok())
+    }
+
+    fn colour_by(&mut self, steps: usize) {
+        let at = Colouring::ALL.iter().position(|colouring| *colouring == self.colouring).unwrap_or(0);
+        self.colouring = Colouring::ALL[(at + steps) % Colouring::ALL.len()];
+    }
+}
+
+impl Component for SlotsView {
+    fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
+        let window = self.raster.window;
+        let (pixel, row) = (window.per_pixel.max(1), window.row_slots());
+        let page = row.saturating_mul(window.rows.max(1));
+        let moved = match action {
+            Action::Left => self.cursor.saturating_sub(pixel),
+            Action::Right => self.cursor.saturating_add(pixel),
+            Action::Up if self.cursor < row => self.cursor,
+            Action::Up => self.cursor - row,
+            Action::Down if self.cursor.saturating_add(row) > Self::last(data) => self.cursor,
+            Action::Down => self.cursor + row,
+            Action::PageUp => self.cursor.saturating_sub(page),
+            Action::PageDown => self.cursor.saturating_add(page),
+            Action::First => 0,
+            Action::Last => u32::MAX,
+            Action::NextSettling | Action::PreviousSettling => {
+                match self.settling(data, action == Action::NextSettling) {
+                    Some(slot) => slot,
+                    None => {
+                        data.say(crate::monitor::data::NoticeTone::Good, "no slot is settling");
+                        self.cursor
+                    }
+                }
+            }
+            Action::Hottest => {
+                self.go_to_hottest(data, |_| true);
+                self.cursor
+            }
+            Action::ZoomIn => {
+                self.zoom = Some(window.closer());
+                self.cursor
+            }
+            Action::ZoomOut => {
+                self.zoom = Some(window.farther());
+                self.cursor
+            }
+            Action::Overview => {
+                self.zoom = None;
+                self.cursor
+            }
+            Action::NextColouring => {
+                self.colour_by(1);
+                self.cursor
+            }
+            Action::PreviousColouring => {
+                self.colour_by(Colouring::ALL.len() - 1);
+                self.cursor
+            }
+            _ => {
+                // The owner is bound by name here and now, wherever the cursor goes later.
+                let owner = self.story.as_ref().and_then(|story| story.owner.clone());
+                return dialog::for_backend(action, data, owner);
+            }
+        };
+        self.cursor = moved.min(Self::last(data));
+        Outcome::Done
+    }
+
+    fn refresh(&mut self, data: &Data) {
+        let (Some(service), Some(sample)) = (data.service(), data.sample.as_ref()) else {
+            self.raster = Raster::default();
+            self.story = None;
+            return;
+        };
+        if self.service.as_ref() != Some(&service.name) {
+            (self.service, self.zoom, self.raster) = (Some(service.name.clone()), None, Raster::default());
+        }
+        let slots = &service.slots;
+        self.cursor = self.cursor.min(Self::last(data));
+        let map = Parts::of(Layout::of(data.size).content).map;
+        let (columns, rows) = draw::pixels(map, slots.len(), data.half_blocks);
+        let overview = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
+        let before = self.raster.window;
+        let window = match self.zoom {
+            Some(zoom) if zoom < overview.per_pixel => {
+                let same = Window { first: before.first, ..overview.zoomed(zoom, self.cursor) };
+                if same == before { same.following(self.cursor) } else { overview.zoomed(zoom, self.cursor) }
+            }
+            _ => {
+                self.zoom = None;
+                overview
+            }
+        };
+        let history = data.service_history().map(|history| &history.slots);
+        self.raster.update(window, slots, history, sample.taken_at);
+        self.story = Story::of(data, self.cursor, &mut self.next_in_line);
+    }
+
+    fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+        let Some(service) = data.service() else {
+            line(span(" no service", look.faint()), area, buffer);
+            return;
+        };
+        let parts = Parts::of(area);
+        self.draw_header(data, look, parts.header, buffer);
+        draw::draw(&self.raster, self.colouring, self.cursor, data, look, parts.map, buffer);
+        self.draw_minimap(look, parts.minimap, buffer);
+        let mut rest = parts.legend;
+        for text in legend::lines(self.colouring, data, service, self.raster.scale, look, area.width) {
+            if rest.is_empty() {
+                break;
+            }
+            rest = line(text, rest, buffer);
+        }
+        self.draw_story(look, parts.story, buffer);
+    }
+}
+
+impl SlotsView {
+    fn draw_header(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+        let window = self.raster.window;
+        let shown = window.shown();
+        let settling = data.service().map_or(0, |service| service.slots.settling()) as u64;
+        let dash = look.either("–", "-");
+        let dot = look.either("·", "|");
+        let mut spans = vec![
+            span(format!(" by {}", self.colouring.title()), look.accent()),
+            span(
+                format!(
+                    " {dot} slots {}{dash}{} of {} {dot} pixel {} {dot} row {} ",
+                    count(u64::from(shown.start)),
+                    count(u64::from(shown.end.saturating_sub(1))),
+                    count(u64::from(window.slots)),
+                    several(u64::from(window.per_pixel), "slot", "slots"),
+                    count(u64::from(window.row_slots())),
+                ),
+                look.text(),
+            ),
+        ];
+        if settling > 0 {
+            spans.push(span(format!("{dot} {} settling", count(settling)), look.draining()));
+        }
+        line(Line::from(spans), area, buffer);
+    }
+
+    /// Where in the table the window is.
+    fn draw_minimap(&self, look: &Look, area: Rect, buffer: &mut Buffer) {
+        let window = self.raster.window;
+        let area = area.intersection(buffer.area);
+        if area.is_empty() || window.slots == 0 {
+            return;
+        }
+        let left = draw::gutter(window.slots as usize, area.width);
+        let width = u64::from(u32::from(area.width - left).min(window.columns));
+        let shown = window.shown();
+        let slot_at = |x: u64| x * u64::from(window.slots) / width.max(1);
+        let cells = (0..width).map(|x| {
+            let (start, end) = (slot_at(x), slot_at(x + 1).max(slot_at(x) + 1));
+            let inside = u64::from(shown.start) < end && start < u64::from(shown.end);
+            if (start..end).contains(&u64::from(self.cursor)) {
+                span(look.either("◆", "X"), look.accent())
+            } else if inside {
+                span(look.either("━", "="), look.text())
+            } else {
+                span(look.either("─", "-"), look.border())
+            }
+        });
+        let spans: Vec<Span<'_>> = [span(" ".repeat(usize::from(left)), look.text())].into_iter().chain(cells).collect();
+        line(Line::from(spans), area, buffer);
+    }
+
+    fn draw_story(&self, look: &Look, area: Rect, buffer: &mut Buffer) {
+        let Some(story) = &self.story else { return };
+        let words = story.words().join(look.either(" · ", "; "));
+        let title = format!("slot {}", count(u64::from(story.slot)));
+        let text = format!("{title}: {words}");
+        let mut rest = area;
+        for (index, text) in wrap(&text, area.width.saturating_sub(2)).into_iter().enumerate() {
+            if rest.is_empty() {
+                break;
+            }
+            let text = match text.strip_prefix(&title).filter(|_| index == 0) {
+                Some(behind) => Line::from(vec![
+                    span(format!(" {title}"), look.heading()),
+                    span(behind.to_owned(), look.text()),
+                ]),
+                None => span(format!(" {text}"), look.text()).into(),
+            };
+            rest = line(text, rest, buffer);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Views: each draws itself, does what its keys say, and says in which contexts keys are looked up.
+
+pub mod backends;
+pub mod chrome;
+pub mod events;
+pub mod help;
+pub mod processors;
+pub mod services;
+
+use ratatui::{buffer::Buffer, layout::Rect};
+
+use super::{
+    action::{Action, Context},
+    data::Data,
+    dialog::Dialog,
+    message::Effect,
+};
+use crate::terminal::look::Look;
+
+/// The views.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ViewName {
+    /// The services.
+    Services,
+    /// The backends of one.
+    #[default]
+    Backends,
+    /// Its slots.
+    Slots,
+    /// Every change.
+    Events,
+    /// What each processor does.
+    Processors,
+    /// The keys.
+    Help,
+}
+
+impl ViewName {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Services, Self::Backends, Self::Slots, Self::Events, Self::Processors, Self::Help];
+    /// Those that Tab goes through.
+    pub const TABS: [Self; 5] = [Self::Services, Self::Backends, Self::Slots, Self::Events, Self::Processors];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::Backends => "backends",
+            Self::Slots => "slots",
+            Self::Events => "events",
+            Self::Processors => "CPUs",
+            Self::Help => "help",
+        }
+    }
+
+    /// The contexts that hold in it, the innermost first.
+    #[must_use]
+    pub const fn contexts(self) -> &'static [Context] {
+        use Context as C;
+        match self {
+            Self::Services => &[C::Services, C::List, C::Views, C::Always],
+            Self::Backends => &[C::Backends, C::List, C::Views, C::Always],
+            Self::Slots => &[C::Slots, C::Views, C::Always],
+            Self::Events => &[C::Events, C::List, C::Views, C::Always],
+            Self::Processors => &[C::Processors, C::List, C::Views, C::Always],
+            Self::Help => &[C::Help, C::List, C::Views, C::Always],
+        }
+    }
+
+    /// The tab `steps` further on, round and round.
+    #[must_use]
+    pub fn step(self, steps: usize) -> Self {
+        let at = Self::TABS.iter().position(|tab| *tab == self).unwrap_or(0);
+        Self::TABS[(at + steps) % Self::TABS.len()]
+    }
+}
+
+/// What came of an action.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is not for this one.
+    Ignored,
+    /// It is done.
+    Done,
+    /// The rest is for others.
+    Effect(Effect),
+    /// Something has to be asked first.
+    Ask(Box<Dialog>),
+    /// Another view.
+    Go(ViewName),
+}
+
+/// Something on screen.
+pub trait Component {
+    /// Does what a key asks for.
+    fn act(&mut self, action: Action, data: &mut Data) -> Outcome;
+
+    /// Looks at what changed, so that drawing has nothing left to work out.
+    fn refresh(&mut self, _data: &Data) {}
+
+    /// Draws itself, and changes nothing.
+    fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer);
+}

@@ -1,0 +1,231 @@
+//! The backends of a service: what each gets, beside what its weight calls for.
+
+use maglev_core::{
+    sample::{BackendSample, ServiceSample},
+    service::{BackendState, Tracking},
+};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+};
+
+use super::{Component, Outcome, ViewName};
+use crate::{
+    monitor::{
+        action::Action,
+        data::Data,
+        dialog,
+        history::{Rates, Track},
+        number::{count, duration, percent, rate},
+        widget::{
+            graph::sparkline,
+            table::{self, Column, Rows},
+            text::{line, span, split_bottom, wrap},
+        },
+    },
+    terminal::look::Look,
+};
+
+/// The view of the backends.
+#[derive(Clone, Debug, Default)]
+pub struct Backends;
+
+struct Row<'a> {
+    backend: &'a BackendSample,
+    service: &'a ServiceSample,
+    colour: usize,
+    letter: char,
+    track: Option<&'a Track>,
+    rates: Option<Rates>,
+    whole: Option<Rates>,
+}
+
+impl<'a> Row<'a> {
+    fn of(data: &'a Data, service: &'a ServiceSample, backend: &'a BackendSample) -> Self {
+        let history = data.history.service(&service.name);
+        let track = history.and_then(|history| history.backend(&backend.name));
+        Self {
+            backend,
+            service,
+            colour: data.colours.number(&backend.name),
+            letter: data.colours.letter(&backend.name),
+            track,
+            rates: track.and_then(Track::latest),
+            whole: history.and_then(|history| history.track.latest()),
+        }
+    }
+
+    /// Its share of new connections, in per cent.
+    fn share(&self) -> String {
+        match (self.rates, self.whole) {
+            (Some(own), Some(whole)) => percent(own.new_connections, whole.new_connections),
+            _ => "-".to_owned(),
+        }
+    }
+
+    /// The share that its weight calls for.
+    fn due(&self) -> String {
+        percent(due(self.service, self.backend), 1.0)
+    }
+}
+
+/// The share of new connections that a backend's weight calls for.
+#[must_use]
+pub fn due(service: &ServiceSample, backend: &BackendSample) -> f64 {
+    let weight = |backend: &BackendSample| match backend.state {
+        BackendState::Active => f64::from(backend.weight),
+        BackendState::Draining => 0.0,
+    };
+    let sum: f64 = service.backends.iter().map(weight).sum();
+    if sum > 0.0 { weight(backend) / sum } else { 0.0 }
+}
+
+/// How far a drain has come, in words, and whether the backend can be removed without a connection lost.
+#[must_use]
+pub fn drain_words(service: &ServiceSample, backend: &BackendSample) -> (String, bool) {
+    let Some(quiet) = backend.quiet else {
+        return ("never got a packet: safe to remove".to_owned(), true);
+    };
+    if service.tracking == Tracking::Never {
+        return ("nothing is held for it: safe to remove".to_owned(), true);
+    }
+    // To the second: what stands here changes as seldom as it can.
+    let told = std::time::Duration::from_secs(quiet.as_secs());
+    if quiet >= service.settle_time {
+        return (format!("quiet for {}: safe to remove", duration(told)), true);
+    }
+    if told.is_zero() {
+        return ("still busy: not yet safe to remove".to_owned(), false);
+    }
+    (format!("quiet for {} of {}", duration(told), duration(service.settle_time)), false)
+}
+
+/// The mark by which a backend is known everywhere: its colour, or its letter where there is none.
+#[must_use]
+pub fn mark(colour: usize, letter: char, look: &Look) -> Span<'static> {
+    let style = Style::new().fg(look.backend(colour));
+    if look.half_blocks() { span("■", style) } else { span(letter.to_string(), style) }
+}
+
+fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
+    type Cell<'a> = fn(&Row<'a>, &Look, u16) -> Line<'static>;
+    let text = |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
+    let number = |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
+    vec![
+        text("BACKEND", name, 0, |row, look, _| {
+            let name = span(format!(" {}", row.backend.name), look.text());
+            Line::from(vec![mark(row.colour, row.letter, look), name])
+        }),
+        text("STATE", 8, 1, |row, look, _| match row.backend.state {
+            BackendState::Active => span("active", look.active()).into(),
+            BackendState::Draining => span("DRAINING", look.draining()).into(),
+        }),
+        number("WEIGHT", 6, 11, |row, look, _| span(row.backend.weight.to_string(), look.text()).into()),
+        number("SLOTS", 6, 10, |row, look, _| span(count(u64::from(row.backend.slots)), look.text()).into()),
+        number("SLOT%", 5, 4, |row, look, _| {
+            #[expect(clippy::cast_precision_loss, reason = "a table has far fewer than 2^52 slots")]
+            let slots = row.service.slots.len() as f64;
+            span(percent(f64::from(row.backend.slots), slots), look.text()).into()
+        }),
+        number("PKT/S", 5, 2, |row, look, _| span(rate(row.rates.map(|r| r.packets)), look.text()).into()),
+        number("BIT/S", 5, 9, |row, look, _| span(rate(row.rates.map(|r| r.bits)), look.text()).into()),
+        number("NEW/S", 5, 3, |row, look, _| span(rate(row.rates.map(|r| r.new_connections)), look.text()).into()),
+        number("NEW%", 5, 7, |row, look, _| span(row.share(), look.text()).into()),
+        number("DUE%", 5, 8, |row, look, _| span(row.due(), look.faint()).into()),
+        number("HELD/S", 6, 5, |row, look, _| {
+            let held = row.rates.map(|r| r.held_packets);
+            let style = if held.is_some_and(|held| held > 0.0) { look.draining() } else { look.faint() };
+            span(rate(held), style).into()
+        }),
+        Column {
+            title: "PKT/S TREND",
+            width: 8,
+            number: false,
+            grows: true,
+            rank: 6,
+            cell: |row, look, width| {
+                let values: Vec<Option<f64>> =
+                    row.track.iter().flat_map(|track| track.last(usize::from(width))).map(|r| r.map(|r| r.packets)).collect();
+                sparkline(&values, width, Style::new().fg(look.backend(row.colour)), look)
+            },
+        },
+    ]
+}
+
+impl Component for Backends {
+    fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
+        let page = isize::try_from(data.size.height / 2).unwrap_or(1);
+        match action {
+            Action::Up => data.step_backend(-1),
+            Action::Down => data.step_backend(1),
+            Action::PageUp => data.step_backend(-page),
+            Action::PageDown => data.step_backend(page),
+            Action::First => data.step_backend(isize::MIN),
+            Action::Last => data.step_backend(isize::MAX),
+            Action::Open => return Outcome::Go(ViewName::Slots),
+            _ => return dialog::for_backend(action, data, data.backend.clone()),
+        }
+        Outcome::Done
+    }
+
+    fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+        let Some(service) = data.service() else {
+            line(span(" no service", look.faint()), area, buffer);
+            return;
+        };
+        let backends = &service.backends;
+        let rows = Rows {
+            count: backends.len(),
+            selected: backends.iter().position(|backend| Some(&backend.name) == data.backend.as_ref()),
+        };
+        let wanted = u16::try_from(backends.len() + 2).unwrap_or(u16::MAX);
+        let below = area.height.saturating_sub(wanted).clamp(3, 16);
+        let (top, bottom) = split_bottom(area, if area.height >= 10 { below } else { 0 });
+        let row = |index: usize| Some(Row::of(data, service, backends.get(index)?));
+        let name = backends.iter().map(|backend| backend.name.chars().count() + 2).max().unwrap_or(0);
+        let name = u16::try_from(name.clamp(8, 24)).unwrap_or(24);
+        table::draw(&columns(name), rows, row, look, top, buffer);
+        details(data, service, look, bottom, buffer);
+    }
+}
+
+/// How drains have come on, and the chosen backend in words.
+fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let mut rest = area;
+    for backend in service.backends.iter().filter(|backend| backend.state == BackendState::Draining) {
+        let (words, safe) = drain_words(service, backend);
+        let style = if safe { look.good() } else { look.draining() };
+        let text = format!(" {} drains: {words}", backend.name);
+        rest = line(span(text, style), rest, buffer);
+    }
+    let Some(backend) = data.backend() else { return };
+    let row = Row::of(data, service, backend);
+    #[expect(clippy::cast_precision_loss, reason = "a table has far fewer than 2^52 slots")]
+    let slots = service.slots.len() as f64;
+    rest = line("", rest, buffer);
+    let title = Line::from(vec![
+        span(" ", look.text()),
+        mark(row.colour, row.letter, look),
+        span(format!(" {} ", backend.name), look.heading()),
+        span(format!("{} of {} ({} {})", backend.address, service.name, service.address, service.protocol), look.text()),
+    ]);
+    rest = line(title, rest, buffer);
+    let words = format!(
+        "Weight {} calls for {} of the new connections. It owns {} of the slots ({} of {}) and gets {} of the new \
+         connections. Since it was added: {} packets, {} connections, {} packets held.",
+        backend.weight,
+        row.due(),
+        percent(f64::from(backend.slots), slots),
+        count(u64::from(backend.slots)),
+        count(service.slots.len() as u64),
+        row.share(),
+        count(backend.counters.packets),
+        count(backend.counters.new_connections),
+        count(backend.counters.held_packets),
+    );
+    for text in wrap(&words, rest.width.saturating_sub(2)) {
+        rest = line(span(format!(" {text}"), look.text()), rest, buffer);
+    }
+}

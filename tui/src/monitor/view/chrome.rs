@@ -1,0 +1,187 @@
+//! What is around every view: title, tabs, status and keys.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Rect, Size},
+    text::{Line, Span},
+};
+
+use super::ViewName;
+use crate::{
+    monitor::{
+        action::{Action, BINDINGS, Context},
+        data::{Data, NoticeTone},
+        number::{duration, short},
+        widget::text::{line, span},
+    },
+    terminal::look::Look,
+};
+
+/// Where everything goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What this is, and what state it is in.
+    pub title: Rect,
+    /// The views; empty on small terminals.
+    pub tabs: Rect,
+    /// The view.
+    pub content: Rect,
+    /// What happened, and what the monitor itself costs.
+    pub status: Rect,
+    /// Keys; empty on small terminals.
+    pub footer: Rect,
+}
+
+impl Layout {
+    /// On a terminal of that size. Below 60×16 the view gets what there is.
+    #[must_use]
+    pub fn of(size: Size) -> Self {
+        let small = size.width < 60 || size.height < 16;
+        let (tabs, footer) = if small { (0, 0) } else { (1, 1) };
+        let status = u16::from(size.height >= 4);
+        let title = u16::from(size.height >= 3);
+        let row = |y: u16, height: u16| Rect::new(0, y, size.width, height);
+        let content = size.height - title - tabs - status - footer;
+        Self {
+            title: row(0, title),
+            tabs: row(title, tabs),
+            content: row(title + tabs, content),
+            status: row(title + tabs + content, status),
+            footer: row(title + tabs + content + status, footer),
+        }
+    }
+}
+
+/// Draws the title: what is watched, and all that must not be overlooked.
+pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+    // What must be seen stands first: it is the last to be cut off.
+    let mut spans = Vec::new();
+    if data.identity.simulated {
+        spans.extend([span(" SIMULATED ", look.simulated()), Span::raw(" ")]);
+    }
+    if data.frozen {
+        spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
+    }
+    let wide = area.width >= 60;
+    spans.push(span(if wide { "maglev-top " } else { "" }, look.heading()));
+    spans.push(span(data.identity.name.clone(), look.text()));
+    if wide && !data.identity.attached.is_empty() {
+        spans.push(span(format!(" on {}", data.identity.attached), look.faint()));
+    }
+    if let Some(reason) = &data.identity.read_only {
+        spans.push(span(format!(" READ-ONLY: {reason}"), look.warning()));
+    }
+    let left = Line::from(spans);
+    let totals = Line::from(span(totals(data), look.text()));
+    let room = usize::from(area.width);
+    let (left_width, totals_width) = (left.width(), totals.width());
+    line(left, area, buffer);
+    if left_width + totals_width < room {
+        let x = area.x + area.width - u16::try_from(totals_width).unwrap_or(0);
+        line(totals, Rect { x, width: area.right() - x, ..area }, buffer);
+    }
+}
+
+/// What all services get together.
+fn totals(data: &Data) -> String {
+    let latest = |service: &maglev_core::sample::ServiceSample| {
+        data.history.service(&service.name).and_then(|history| history.track.latest())
+    };
+    let mut known = data.services().iter().filter_map(latest).peekable();
+    if known.peek().is_none() {
+        return String::new();
+    }
+    let (mut packets, mut bits, mut new) = (0.0, 0.0, 0.0);
+    for rates in known {
+        packets += rates.packets;
+        bits += rates.bits;
+        new += rates.new_connections;
+    }
+    format!("{} pkt/s  {} bit/s  {} new/s", short(packets), short(bits), short(new))
+}
+
+/// Draws the tabs, and which service is chosen.
+pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let mut spans = vec![Span::raw(" ")];
+    for (number, view) in (1..).zip(ViewName::TABS) {
+        let style = if view == active { look.selected() } else { look.text() };
+        spans.push(span(format!("{number}"), look.accent()));
+        spans.push(span(format!(" {} ", view.title()), style));
+        spans.push(Span::raw(" "));
+    }
+    if active == ViewName::Help {
+        spans.push(span(" help ", look.selected()));
+        spans.push(Span::raw(" "));
+    }
+    if let Some(service) = data.service() {
+        let text = format!(" {} {} {}", service.name, service.address, service.protocol);
+        spans.push(span(look.either("│", "|"), look.border()));
+        spans.push(span(text, look.heading()));
+    }
+    line(Line::from(spans), area, buffer);
+}
+
+/// Draws what happened last on the left, and what the monitor costs on the right.
+pub fn status(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let left = if let Some(failure) = &data.failure {
+        span(format!(" no sample: {failure}"), look.error())
+    } else if let Some(notice) = &data.notice {
+        let style = match notice.tone {
+            NoticeTone::Good => look.good(),
+            NoticeTone::Warning => look.warning(),
+            NoticeTone::Error => look.error(),
+        };
+        span(format!(" {}", notice.text), style)
+    } else if data.sample.is_none() {
+        span(" waiting for the first sample", look.faint())
+    } else if area.width < 60 {
+        let service = data.service.clone().unwrap_or_default();
+        span(format!(" {} {service}", active.title()), look.faint())
+    } else {
+        span("", look.text())
+    };
+    let mut right = Vec::new();
+    // A tenth of an interval is what a busy machine may take.
+    if data.late * 10 > data.interval {
+        right.push(span(format!("late by {}  ", duration(data.late)), look.warning()));
+    }
+    // In steps of 0.1 KB/s: finer, the display of the traffic would itself be traffic that never ends.
+    right.push(span(
+        format!("every {}  sends {:.1} KB/s ", duration(data.interval), data.traffic.rate / 1000.0),
+        look.faint(),
+    ));
+    let (left, right) = (Line::from(left), Line::from(right));
+    let (left_width, right_width) = (left.width(), right.width());
+    line(left, area, buffer);
+    if left_width + right_width < usize::from(area.width) {
+        let x = area.right() - u16::try_from(right_width).unwrap_or(0);
+        line(right, Rect { x, width: area.right() - x, ..area }, buffer);
+    }
+}
+
+/// Draws the keys that mean something here, as many as there is room for; quitting and help are always among them.
+pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let shown = contexts.iter().flat_map(|context| {
+        BINDINGS.iter().filter(move |binding| binding.contexts.contains(context) && !binding.label.is_empty())
+    });
+    let read_only = data.identity.read_only.is_some();
+    let shown = shown.filter(|binding| !(read_only && binding.changes)).map(|binding| {
+        let label = if binding.action == Action::Freeze && data.frozen { "unfreeze" } else { binding.label };
+        let keys = [span(binding.keys[0].to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
+        let last = matches!(binding.action, Action::Help | Action::Quit);
+        (last, keys)
+    });
+    let (last, first): (Vec<_>, Vec<_>) = shown.partition(|(last, _)| *last);
+    let width = |keys: &[Span<'_>]| keys.iter().map(Span::width).sum::<usize>();
+    let mut room = usize::from(area.width).saturating_sub(1 + last.iter().map(|(_, keys)| width(keys)).sum::<usize>());
+    let mut spans = vec![Span::raw(" ")];
+    for (_, keys) in first {
+        if width(&keys) > room {
+            continue;
+        }
+        room -= width(&keys);
+        spans.extend(keys);
+    }
+    spans.extend(last.into_iter().flat_map(|(_, keys)| keys));
+    line(Line::from(spans), area, buffer);
+}

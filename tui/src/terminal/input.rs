@@ -1,0 +1,65 @@
+//! Keys, in a thread of their own.
+
+use std::{
+    io::{self, PipeReader, PipeWriter},
+    os::fd::AsFd as _,
+    thread,
+    time::Duration,
+};
+
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use rustix::event::PollFlags;
+
+use super::tty::{Readiness, Tty, wait};
+
+/// A thread that waits for keys. Dropped, it reads no more.
+#[derive(Debug)]
+pub struct InputThread {
+    /// Its other end tells the thread to end: closing it wakes the thread.
+    _wake: PipeWriter,
+}
+
+impl InputThread {
+    /// Calls `notify` for each key, in a thread of its own, until `notify` returns false or the terminal is gone.
+    ///
+    /// # Errors
+    ///
+    /// When there is no descriptor or thread to be had.
+    pub fn start(tty: Tty, notify: impl FnMut(KeyEvent) -> bool + Send + 'static) -> io::Result<Self> {
+        let (wake, writer) = io::pipe()?;
+        thread::Builder::new().name("keys".to_owned()).spawn(move || {
+            // An error here is the terminal's end, and that is the watchdog's to tell.
+            let _ = read_keys(&tty, &wake, notify);
+        })?;
+        Ok(Self { _wake: writer })
+    }
+}
+
+/// Reads keys for as long as there is somebody at the other end.
+///
+/// The wait is ours, because crossterm's own never returns from a terminal that is gone: it reads nothing, again and
+/// again, at the price of a whole processor.
+fn read_keys(tty: &Tty, wake: &PipeReader, mut notify: impl FnMut(KeyEvent) -> bool) -> io::Result<()> {
+    loop {
+        let readiness = wait(tty.input().as_fd(), PollFlags::IN, Some(wake.as_fd()), None)?;
+        let woken = !matches!(
+            wait(wake.as_fd(), PollFlags::IN, None, Some(Duration::ZERO)),
+            Ok(Readiness::NotYet)
+        );
+        if woken || readiness == Readiness::Gone {
+            return Ok(());
+        }
+        if readiness == Readiness::NotYet {
+            continue;
+        }
+        // Not zero: what crossterm left in the terminal it is not told of again, and the wait above would spin.
+        while event::poll(Duration::from_millis(20))? {
+            if let Event::Key(key) = event::read()?
+                && key.kind != KeyEventKind::Release
+                && !notify(key)
+            {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A ratatui backend over a [`FrameWriter`]: silent when nothing changed, and never asking the terminal anything.
+
+use std::{
+    io::{self, Write},
+    os::fd::AsFd,
+};
+
+use ratatui::{
+    backend::{Backend, ClearType, CrosstermBackend, TestBackend, WindowSize},
+    buffer::Cell,
+    layout::{Position, Size},
+};
+use rustix::termios;
+
+use super::{capability::ColourDepth, frame::FrameWriter};
+
+/// A backend that shows a frame as a whole.
+pub trait Present: Backend {
+    /// Shows what was drawn since the last time. Returns the number of bytes that it took.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be shown.
+    fn present(&mut self) -> Result<usize, Self::Error>;
+
+    /// Forgets what is known of the terminal: it was somebody else's in between.
+    fn forget(&mut self) {}
+}
+
+/// The terminal's screen.
+#[derive(Debug)]
+pub struct Screen<W: Write> {
+    frame: FrameWriter<W>,
+    depth: ColourDepth,
+    cursor_hidden: bool,
+}
+
+impl<W: Write> Screen<W> {
+    /// A screen on `output`.
+    #[must_use]
+    pub fn new(output: W, synchronised: bool, depth: ColourDepth) -> Self {
+        // Otherwise `NO_COLOR` has crossterm print a reset for each colour, which undoes the reverse before it.
+        ratatui::crossterm::style::force_color_output(true);
+        Self { frame: FrameWriter::new(output, synchronised), depth, cursor_hidden: false }
+    }
+
+    /// The frames' writer.
+    #[must_use]
+    pub const fn frame(&self) -> &FrameWriter<W> {
+        &self.frame
+    }
+
+    fn crossterm(&mut self) -> CrosstermBackend<&mut FrameWriter<W>> {
+        CrosstermBackend::new(&mut self.frame)
+    }
+}
+
+impl<W: Write + AsFd> Present for Screen<W> {
+    fn present(&mut self) -> io::Result<usize> {
+        self.frame.present()
+    }
+
+    fn forget(&mut self) {
+        self.cursor_hidden = false;
+    }
+}
+
+impl<W: Write + AsFd> Backend for Screen<W> {
+    type Error = io::Error;
+
+    fn draw<'a, I>(&mut self, content: I) -> io::Result<()>
+    where
+        I: Iterator<Item = (u16, u16, &'a Cell)>,
+    {
+        // Even without a cell the stock backend would end with three resets.
+        let mut content = content.peekable();
+        if content.peek().is_none() {
+            return Ok(());
+        }
+        if self.depth == ColourDepth::Sixteen {
+            let mut bytes = Vec::new();
+            CrosstermBackend::new(&mut bytes).draw(content)?;
+            return self.frame.write_all(&super::colour::as_ansi(&bytes));
+        }
+        self.crossterm().draw(content)
+    }
+
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        if self.cursor_hidden {
+            return Ok(());
+        }
+        self.cursor_hidden = true;
+        self.crossterm().hide_cursor()
+    }
+
+    fn show_cursor(&mut self) -> io::Result<()> {
+        self.cursor_hidden = false;
+        self.crossterm().show_cursor()
+    }
+
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        // Asking would wait for an answer that a slow link brings late or never.
+        Ok(Position::ORIGIN)
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        self.crossterm().set_cursor_position(position)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.crossterm().clear()
+    }
+
+    fn clear_region(&mut self, clear_type: ClearType) -> io::Result<()> {
+        self.crossterm().clear_region(clear_type)
+    }
+
+    fn size(&self) -> io::Result<Size> {
+        // The stock backend opens /dev/tty for this, and runs `tput` where that fails.
+        let size = termios::tcgetwinsize(self.frame.output())?;
+        // A serial line does not know its size.
+        let or = |value, fallback| if value == 0 { fallback } else { value };
+        Ok(Size::new(or(size.ws_col, 80), or(size.ws_row, 24)))
+    }
+
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        Ok(WindowSize { columns_rows: self.size()?, pixels: Size::ZERO })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Present for TestBackend {
+    fn present(&mut self) -> Result<usize, Self::Error> {
+        Ok(0)
+    }
+}
