@@ -44,7 +44,7 @@ pub struct Turn {
     pub owner: u32,
     /// What is hashed, and what turns are ordered by: [`backend_key`].
     pub key: String,
-    /// Its weight.
+    /// Its weight; Cilium has none over 65,535.
     pub weight: u32,
 }
 
