@@ -5,16 +5,20 @@ mod backend;
 mod config;
 mod decap;
 mod lookup;
+mod monitor;
 mod print;
-mod report;
+pub(crate) mod report;
 mod status;
 mod table;
 mod up;
 
+use std::process::ExitCode;
+
 use maglev_probe::{Datapath, Instance};
 
 use crate::{
-    cli::{Arguments, Command, ConfigAction},
+    cli::{Arguments, Command, ConfigAction, ConfigCommand},
+    demo,
     failure::Failure,
 };
 
@@ -23,22 +27,23 @@ use crate::{
 /// # Errors
 ///
 /// When it could not be done.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let context = Context { arguments, instance: Instance::new(&arguments.instance).map_err(|error| Failure::Refused(format!("maglev-top: {error}")))? };
-    match &arguments.command {
-        None => Err(not_yet("the monitor")),
-        Some(Command::Demo(_) | Command::DemoSweep { .. }) => Err(not_yet("demo")),
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let instance = Instance::new(&arguments.instance)
+        .map_err(|error| Failure::Refused(format!("maglev-top: {error}")))?;
+    let context = Context { arguments, instance };
+    let done = match &arguments.command {
+        None => return monitor::run(&context),
+        Some(Command::Demo(words)) => return monitor::demo(&context, words),
+        Some(Command::DemoSweep { instance }) => demo::sweep(instance).map_err(|error| Failure::of(&error)),
         Some(Command::Up(words)) => up::up(&context, words),
         Some(Command::Down) => up::down(&context),
         Some(Command::Apply(words)) => apply::run(&context, words),
-        Some(Command::Config(words)) => match words.action {
-            ConfigAction::Show => Err(not_yet("config show")),
-        },
         Some(Command::Status(words)) => status::run(&context, words),
         Some(Command::Backend(words)) => backend::run(&context, &words.action),
         Some(Command::Table(words)) => table::run(&context, &words.action),
         Some(Command::Lookup(words)) => lookup::run(&context, words),
         Some(Command::Decap(words)) => decap::run(words),
+        Some(Command::Config(ConfigCommand { action: ConfigAction::Show })) => Err(not_yet("config show")),
         Some(Command::Trace(_)) => Err(not_yet("trace")),
         Some(Command::Cilium(_)) => Err(not_yet("cilium")),
         Some(Command::Record(_)) => Err(not_yet("record")),
@@ -48,7 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Command::Bench(_)) => Err(not_yet("bench")),
         Some(Command::Completions(_)) => Err(not_yet("completions")),
         Some(Command::Man(_)) => Err(not_yet("man")),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// What every command knows.
