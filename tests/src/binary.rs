@@ -32,6 +32,7 @@ pub fn maglev_top() -> &'static Path {
 /// # Panics
 ///
 /// When it cannot be started.
+#[must_use]
 pub fn run_in(namespace: &Namespace, words: &[&str]) -> Output {
     let binary = maglev_top();
     namespace

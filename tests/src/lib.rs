@@ -5,6 +5,8 @@
 
 mod binary;
 mod site;
+mod terminal;
 
 pub use binary::{maglev_top, run_in};
 pub use site::{Plot, SERVICE, Site, eventually};
+pub use terminal::Terminal;

@@ -72,6 +72,7 @@ impl Site {
     /// # Panics
     ///
     /// When something but the privileges is missing.
+    #[must_use]
     pub fn start(plot: &Plot) -> Option<Self> {
         sweep();
         let count = u8::try_from(plot.weights.len() + 2).expect("a handful of backends");

@@ -34,9 +34,6 @@ pub(crate) enum Error {
          \nwhat was looked for: {0}"
     )]
     NoToolchain(String),
-    /// The program in the terminal did something else than it should.
-    #[error("the program in the terminal: {0}")]
-    Terminal(String),
     /// What the linker wrote is not an object that can be stripped.
     #[error("the linker's object: {0}")]
     Object(#[from] object::build::Error),

@@ -2,7 +2,6 @@
 
 mod build;
 mod error;
-mod picture;
 mod run;
 mod sources;
 mod strip;
@@ -56,7 +55,14 @@ fn perform(task: &Task) -> Result<(), Error> {
         }
         Task::CiSetup => run(Command::new(root.join(".ci/install-ebpf-toolchain.sh")).current_dir(root)),
         Task::BenchProgram => bench_program(root),
-        Task::Picture => picture::draw(root),
+        Task::Picture => run(Command::new(env!("CARGO")).current_dir(root).args([
+            "run",
+            "--release",
+            "--package",
+            "maglev-tests",
+            "--example",
+            "picture",
+        ])),
     }
 }
 

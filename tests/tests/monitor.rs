@@ -1,0 +1,107 @@
+//! The real binary in a real terminal, on a running datapath: what it shows, what it does, and what survives it.
+
+use std::{num::NonZeroU16, process::Command, time::Duration};
+
+use maglev_core::service::BackendState;
+use maglev_tests::{Plot, Site, Terminal, eventually, maglev_top};
+
+const COLUMNS: NonZeroU16 = NonZeroU16::new(110).unwrap();
+const ROWS: NonZeroU16 = NonZeroU16::new(32).unwrap();
+
+/// The monitor on a site's datapath.
+fn open(site: &Site) -> Terminal {
+    let instance = site.datapath.instance().name();
+    Terminal::start(maglev_top(), &["--instance", instance], COLUMNS, ROWS)
+}
+
+/// To the backends of `web`, which may not be the first service.
+fn go_to_web(monitor: &mut Terminal) {
+    monitor.wait_for("b1");
+    for _ in 0..2 {
+        if monitor.text().contains("web 192.0.2.10:80") {
+            return;
+        }
+        monitor.press("]");
+        monitor.watch(Duration::from_millis(300));
+    }
+    assert!(monitor.text().contains("web 192.0.2.10:80"), "{}", monitor.text());
+}
+
+#[test]
+fn a_backend_drains_from_the_keyboard_with_cancel_in_the_way() {
+    let Some(site) = Site::start(&Plot::default()) else { return };
+    let mut connections = site.connect_to("b1", 3);
+    let mut monitor = open(&site);
+    go_to_web(&mut monitor);
+
+    // Enter alone cancels: that is where the focus is.
+    monitor.press("d");
+    monitor.wait_for("Cancel");
+    monitor.press("\r");
+    monitor.wait_until("the dialog is gone", |screen| !screen.contains("Cancel"));
+    assert_eq!(site.backend("b1").state, BackendState::Active);
+
+    monitor.press("d");
+    monitor.wait_for("Cancel");
+    monitor.press("\t\r");
+    monitor.wait_for("DRAINING");
+    assert_eq!(site.backend("b1").state, BackendState::Draining);
+    for connection in &mut connections {
+        connection.request().unwrap();
+    }
+    assert!((0..50).all(|_| site.connect().backend() != "b1"), "a draining backend got a connection");
+
+    monitor.press("u");
+    monitor.wait_for("Cancel");
+    monitor.press("\t\r");
+    monitor.wait_until("it is active again", |screen| !screen.contains("DRAINING"));
+    assert_eq!(site.backend("b1").state, BackendState::Active);
+    monitor.press("q");
+    assert_eq!(monitor.end(), 0);
+    for connection in &mut connections {
+        connection.request().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_monitor_leaves_traffic_flowing_and_the_next_one_adopts_it() {
+    let Some(site) = Site::start(&Plot::default()) else { return };
+    let mut connections: Vec<_> = (0..20).map(|_| site.connect()).collect();
+    let mut monitor = open(&site);
+    go_to_web(&mut monitor);
+    monitor.press("d");
+    monitor.wait_for("Cancel");
+    monitor.press("\t\r");
+    monitor.wait_for("DRAINING");
+    monitor.kill();
+    drop(monitor);
+
+    for connection in &mut connections {
+        connection.request().unwrap();
+    }
+    site.connect().request().unwrap();
+    let mut next = open(&site);
+    go_to_web(&mut next);
+    next.wait_for("DRAINING");
+    next.press("q");
+    assert_eq!(next.end(), 0);
+}
+
+#[test]
+fn a_monitor_that_is_told_to_end_says_so_and_changes_nothing() {
+    let Some(site) = Site::start(&Plot { weights: vec![100; 2], ..Plot::default() }) else { return };
+    let before = site.sample().state_version;
+    let mut monitor = open(&site);
+    monitor.wait_for("b1");
+    let process = monitor.process().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    assert_eq!(monitor.end(), 128 + 15);
+    assert_eq!(site.sample().state_version, before);
+    eventually("connections are still made", || site.connect().request().is_ok());
+}
+
+#[test]
+fn without_a_datapath_it_says_what_to_run() {
+    let monitor = Terminal::start(maglev_top(), &["--instance", "nobody-has-this-name"], COLUMNS, ROWS);
+    assert_eq!(monitor.end(), 1);
+}
