@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
         return Err(nothing_to_show(context));
     }
     let source = DatapathSource::open(&context.instance)?;
-    watch(&context.arguments.look, Box::new(source)).map(status)
+    watch(&context.arguments.look, None, Box::new(source)).map(status)
 }
 
 /// Shows a demo.
@@ -38,7 +38,7 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
         tracking: words.tracking,
     };
     let look = &context.arguments.look;
-    let outcome = demo::run(&arguments, |source| watch(look, source)).map_err(|error| Failure::of(&error))?;
+    let outcome = demo::run(&arguments, |source| watch(look, Some("web"), source)).map_err(|error| Failure::of(&error))?;
     match outcome {
         Outcome::Watched(ended) => ended.map(status),
         Outcome::TimeOver => Ok(ExitCode::SUCCESS),
@@ -54,7 +54,8 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
     }
 }
 
-fn watch(look: &Look, source: Box<dyn Source>) -> Result<Ended, Failure> {
+/// Opens the monitor, with `service` before the others if one is named.
+fn watch(look: &Look, service: Option<&str>, source: Box<dyn Source>) -> Result<Ended, Failure> {
     let options = Options {
         theme: look.theme.clone(),
         colour: match look.color {
@@ -66,6 +67,7 @@ fn watch(look: &Look, source: Box<dyn Source>) -> Result<Ended, Failure> {
         },
         ascii: look.ascii,
         interval: look.interval,
+        service: service.map(str::to_owned),
         ..Options::default()
     };
     monitor::run(source, options).map_err(|error| match error {
