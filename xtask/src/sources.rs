@@ -56,7 +56,7 @@ fn add(root: &Path, path: &str, digests: &mut BTreeMap<String, String>) -> io::R
         }
     } else {
         let digest = Sha256::digest(fs::read(full)?);
-        digests.insert(path.to_owned(), digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        digests.insert(path.to_owned(), format!("{digest:x}"));
     }
     Ok(())
 }

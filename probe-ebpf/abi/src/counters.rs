@@ -7,7 +7,7 @@
 pub struct BackendCounters {
     /// Packets sent to it.
     pub packets: u64,
-    /// Bytes of those packets as they came in, from the Ethernet header on.
+    /// Bytes of those packets as they came in, from the Ethernet header on, without what fills a short frame up.
     pub bytes: u64,
     /// Connections begun at it.
     pub new_connections: u64,
@@ -24,7 +24,7 @@ pub struct BackendCounters {
 pub struct ServiceCounters {
     /// Packets sent on.
     pub packets: u64,
-    /// Bytes of those packets as they came in, from the Ethernet header on.
+    /// Bytes of those packets as they came in, from the Ethernet header on, without what fills a short frame up.
     pub bytes: u64,
     /// Connections begun.
     pub new_connections: u64,

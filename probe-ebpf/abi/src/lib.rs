@@ -87,6 +87,8 @@ pub mod map {
     pub const EVENTS: &str = "events";
     /// 0 → [`DecapSettings`](crate::DecapSettings); only the decapsulating program reads it.
     pub const DECAP_SETTINGS: &str = "decap_settings";
+    /// The program's alone: the time as each processor last saw it.
+    pub const CLOCK: &str = "clock";
     /// [`DecapVerdict`](crate::DecapVerdict) → packets, per processor.
     pub const DECAP_VERDICTS: &str = "decap_verdicts";
 }

@@ -12,7 +12,7 @@ macro_rules! verdicts {
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// How many there are.
-            pub const COUNT: u32 = [$(Self::$variant),+].len() as u32;
+            pub const COUNT: u32 = 0 $(+ { _ = Self::$variant; 1 })+;
 
             /// The word for it in JSON and on screen.
             #[must_use]

@@ -3,7 +3,11 @@
 #[path = "../../../xtask/src/sources.rs"]
 mod sources;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
@@ -53,8 +57,9 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
     fn size(bytes: usize) -> u32 {
         u32::try_from(bytes).unwrap()
     }
-    let object =
-        Object::parse(&fs::read(root().join(sources::FOLDER).join("maglev.bpf.o")).unwrap()).unwrap();
+    let path = env::var_os("MAGLEV_EBPF_OBJECT")
+        .map_or_else(|| root().join(sources::FOLDER).join("maglev.bpf.o"), PathBuf::from);
+    let object = Object::parse(&fs::read(path).unwrap()).unwrap();
     let maps: BTreeMap<&str, [u32; 5]> = object
         .maps
         .iter()
@@ -74,6 +79,7 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
         (map::SLOT_HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
         (map::BACKEND_COUNTERS, entry::<u32, BackendCounters>(PERCPU_ARRAY, MAX_BACKENDS, 0)),
         (map::SERVICE_COUNTERS, entry::<u32, ServiceCounters>(PERCPU_ARRAY, MAX_SERVICES + 1, 0)),
+        (map::CLOCK, entry::<u32, [u64; 2]>(PERCPU_ARRAY, 1, 0)),
         (map::VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, Verdict::COUNT, 0)),
         (map::SETTLING_FLOWS, entry::<u32, SettlingBucket>(ARRAY, SETTLING_BUCKETS, 0)),
         (map::TRACKED_FLOWS, entry::<FlowKey, TrackedFlow>(LRU_HASH, TRACKED_FLOWS, 0)),

@@ -1,13 +1,15 @@
 //! A packet's way: its service, its slot, its backend, out.
 
+use core::mem::transmute;
+
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use maglev_core::{
     flow,
     slot::{Segment, SlotWord},
 };
 use maglev_probe_abi::{
-    AFFINITY_SOURCE, BACKEND_GONE, BackendRecord, FORWARDING_OBSERVE, ServiceRecord, TRACKING_ALWAYS,
-    TRACKING_NEVER, TRACKING_SETTLING, Verdict,
+    AFFINITY_SOURCE, BACKEND_GONE, BackendRecord, FORWARDING_OBSERVE, FlowKey, ServiceKey, ServiceRecord,
+    TRACKING_ALWAYS, TRACKING_NEVER, TRACKING_SETTLING, Verdict,
 };
 
 use crate::{
@@ -33,7 +35,7 @@ pub(crate) fn balance(context: &XdpContext) -> Outcome {
     };
     // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
     // deleted and used again is still some service's.
-    let Some(service) = (unsafe { SERVICES.get(&packet.service) }) else {
+    let Some(service) = (unsafe { SERVICES.get(key(&packet)) }) else {
         return Outcome { verdict: Verdict::NotAService, action: xdp_action::XDP_PASS };
     };
     send(context, &packet, service).unwrap_or_else(|verdict| Outcome {
@@ -68,15 +70,27 @@ fn send(context: &XdpContext, packet: &Packet, service: &ServiceRecord) -> Resul
     Ok(outcome)
 }
 
+/// The service that a packet is for. It is written in whole words: the kernel reads it so, and would wait for what
+/// was written in smaller pieces.
+#[inline(always)]
+fn key(packet: &Packet) -> ServiceKey {
+    let [a, b, c, d] = packet.service;
+    let rest =
+        u32::from(packet.service_port) | u32::from(packet.protocol) << 16 | u32::from(packet.family) << 24;
+    // SAFETY: all bytes are valid, and stand where the record has them.
+    unsafe { transmute::<[u32; 5], ServiceKey>([a, b, c, d, rest]) }
+}
+
 /// The flow hash; a service with source affinity does not hash the client's port.
 #[inline(always)]
 fn hash(packet: &Packet, service: &ServiceRecord) -> u32 {
     let client_port = if service.affinity == AFFINITY_SOURCE { 0 } else { u16::from_be(packet.client_port) };
+    let [client, ..] = packet.client;
     flow::hash_v4(
-        parse::narrow(packet.client),
+        client.to_ne_bytes(),
         client_port,
-        u16::from_be(packet.service.port),
-        packet.service.protocol,
+        u16::from_be(packet.service_port),
+        packet.protocol,
         service.hash_seed,
     )
 }
@@ -107,6 +121,15 @@ impl Flow<'_> {
             return Ok(backend);
         }
         Err(if owner == 0 { Verdict::NoBackend } else { Verdict::BackendGone })
+    }
+
+    /// What the packet's flow is remembered under, in whole words like the service.
+    #[inline(always)]
+    pub(crate) fn key(&self) -> FlowKey {
+        let [a, b, c, d] = self.packet.client;
+        let words = [a, b, c, d, self.service.number, u32::from(self.packet.client_port)];
+        // SAFETY: all bytes are valid, and stand where the record has them.
+        unsafe { transmute::<[u32; 6], FlowKey>(words) }
     }
 
     /// Whether the packet opens a TCP connection.

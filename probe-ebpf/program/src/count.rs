@@ -25,7 +25,7 @@ pub(crate) fn slot(service: &ServiceRecord, slot: u32) {
 /// Counts a packet that was sent on, for its backend and for its service; stores the flow if it is to be tracked.
 #[inline(always)]
 pub(crate) fn sent(flow: &Flow, choice: &Choice) {
-    let bytes = flow.packet.frame_length;
+    let bytes = flow.packet.bytes();
     let entered = choice.track && tracked::remember(flow, choice.backend);
     let begun = u64::from(flow.opens() || entered && tracked::entry_begins(flow));
     let held = u64::from(choice.backend.number != flow.word.owner());

@@ -49,7 +49,7 @@ fn tunnel(context: &XdpContext) -> Result<Tunnel, DecapVerdict> {
     let packet_length = usize::from(outer.packet_length());
     if outer.is_fragment()
         || packet_length < length + inner_length
-        || (packet_length + Ethernet::LENGTH) as u64 > packet::length(context)
+        || !packet::reaches(context, Ethernet::LENGTH + packet_length)
     {
         return Err(DecapVerdict::Malformed);
     }
@@ -79,7 +79,7 @@ fn take_off(context: &XdpContext, tunnel: &Tunnel) -> DecapVerdict {
         return DecapVerdict::Malformed;
     }
     // SAFETY: bytes alone. There is room: what is inside is longer than this header.
-    if let Some(ethernet) = unsafe { packet::at::<Ethernet>(context, 0) } {
+    if let Some(ethernet) = unsafe { packet::at_mut::<Ethernet>(context, 0) } {
         *ethernet = tunnel.ethernet;
     }
     DecapVerdict::Decapsulated

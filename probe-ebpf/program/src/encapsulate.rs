@@ -25,7 +25,7 @@ struct Front {
 /// The outer header for a packet to that backend.
 #[inline(always)]
 pub(crate) fn outer_header(settings: &Settings, flow: &Flow, backend: Address) -> Result<Ipv4, Verdict> {
-    let length = flow.packet.packet_length.checked_add(Ipv4::LENGTH as u16).ok_or(Verdict::TooBig)?;
+    let length = flow.packet.length.checked_add(Ipv4::LENGTH as u16).ok_or(Verdict::TooBig)?;
     let mask = u32::from_ne_bytes(settings.tunnel_host_mask_v4);
     // A source of its own for each flow, if there is a prefix: the backend's queues are chosen by it.
     let source = u32::from_ne_bytes(settings.tunnel_source_v4) | (flow.hash & mask);
@@ -74,7 +74,7 @@ pub(crate) fn push(
         return Err(Verdict::NoHeadroom);
     }
     // SAFETY: bytes alone.
-    let front: &mut Front = unsafe { packet::at(context, 0) }.ok_or(Verdict::NoHeadroom)?;
+    let front: &mut Front = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::NoHeadroom)?;
     front.ethernet = Ethernet { destination, source, kind: Ethernet::IPV4 };
     front.outer = *outer;
     Ok(())

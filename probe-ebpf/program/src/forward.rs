@@ -19,7 +19,6 @@ use crate::{
     encapsulate,
     maps::SETTINGS,
     packet::{self, Address, Ethernet, Hardware, Ipv4, protocol},
-    parse,
 };
 
 /// `AF_INET`, which is 2 on every Linux.
@@ -46,7 +45,7 @@ pub(crate) fn forward(context: &XdpContext, flow: &Flow, choice: &Choice) -> Res
     if record.family != 4 {
         return Err(Verdict::Inconsistent);
     }
-    let backend = Address::new(parse::narrow(record.address));
+    let backend = Address::new(narrow(record.address));
     match service.forwarding {
         FORWARDING_IPIP => tunnel(context, flow, backend),
         FORWARDING_L2 => readdress(context, flow, backend),
@@ -57,12 +56,12 @@ pub(crate) fn forward(context: &XdpContext, flow: &Flow, choice: &Choice) -> Res
 /// Sends the packet with the backend's hardware address.
 #[inline(always)]
 fn readdress(context: &XdpContext, flow: &Flow, backend: Address) -> Result<Outcome, Verdict> {
-    let mut question = question(context, backend, flow.packet.packet_length);
-    question.l4_protocol = flow.packet.service.protocol;
+    let mut question = question(context, backend, flow.packet.length);
+    question.l4_protocol = flow.packet.protocol;
     question.sport = flow.packet.client_port;
-    question.dport = flow.packet.service.port;
+    question.dport = flow.packet.service_port;
     question.__bindgen_anon_2.tos = flow.packet.type_of_service;
-    question.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(parse::narrow(flow.packet.client));
+    question.__bindgen_anon_3.ipv4_src = flow.packet.client[0];
     let answer = ask(context, &mut question);
     // SAFETY: the kernel has left the address in the question, or put a gateway's in its place.
     let next = unsafe { question.__bindgen_anon_4.ipv4_dst };
@@ -74,7 +73,7 @@ fn readdress(context: &XdpContext, flow: &Flow, backend: Address) -> Result<Outc
     answer?;
     let hop = hop(context, &question);
     // SAFETY: bytes alone.
-    let ethernet: &mut Ethernet = unsafe { packet::at(context, 0) }.ok_or(Verdict::Malformed)?;
+    let ethernet: &mut Ethernet = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::Malformed)?;
     ethernet.destination = hop.destination;
     ethernet.source = hop.source;
     Ok(leave(&hop))
@@ -159,4 +158,10 @@ fn leave(hop: &Hop) -> Outcome {
             Outcome { verdict: Verdict::Redirected, action: action as u32 }
         }
     }
+}
+
+/// An IPv4 address out of the room for an IPv6 address.
+#[inline(always)]
+fn narrow([a, b, c, d, ..]: [u8; 16]) -> [u8; 4] {
+    [a, b, c, d]
 }

@@ -1,5 +1,5 @@
-//! The maps, under the names that `maglev_probe_abi::map` gives them. The loader sets the sizes that are 1 here, and
-//! may set all others.
+//! The maps, under the names that `maglev_probe_abi::map` gives them. The loader sets the sizes of those of rows, and
+//! may set others.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -11,6 +11,8 @@ use maglev_probe_abi::{
     MAX_BACKENDS, MAX_SERVICES, Meta, Row, SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey,
     ServiceRecord, Settings, SettlingBucket, TRACKED_FLOWS, TrackedFlow, Verdict,
 };
+
+use crate::clock::Reading;
 
 /// Rows that user space maps into its memory.
 pub(crate) type Rows = Array<Row, 1, { BPF_F_MMAPABLE as usize }>;
@@ -56,6 +58,10 @@ pub(crate) static SERVICE_COUNTERS: PerCpuArray<ServiceCounters, { MAX_SERVICES 
 /// By verdict.
 #[btf_map(name = "verdicts")]
 pub(crate) static VERDICTS: PerCpuArray<u64, { Verdict::COUNT as usize }> = PerCpuArray::new();
+
+/// The time, as a processor last saw it.
+#[btf_map(name = "clock")]
+pub(crate) static CLOCK: PerCpuArray<Reading, 1> = PerCpuArray::new();
 
 /// Flows opened while their slot settles.
 #[btf_map(name = "settling_flows")]

@@ -148,7 +148,7 @@ impl Words {
 
     #[inline(always)]
     fn are(self, key: &FlowKey) -> bool {
-        let ([a, b, c], [d, e, f]) = (self.0, Self::of(key).0);
-        (a ^ d) | (b ^ e) | (c ^ f) == 0
+        let (own, other) = (self.0, Self::of(key).0);
+        (own[0] ^ other[0]) | (own[1] ^ other[1]) | (own[2] ^ other[2]) == 0
     }
 }

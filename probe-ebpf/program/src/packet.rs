@@ -7,27 +7,46 @@ use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, progr
 ///
 /// Headers are looked at in units of two bytes, for frames begin at even addresses: by single bytes it takes twice the
 /// loads, and larger units lie across their alignment, behind an Ethernet header of fourteen bytes.
+#[inline(always)]
+fn place<T>(context: &XdpContext, offset: usize) -> Option<*mut T> {
+    const { assert!(align_of::<T>() <= 2) };
+    let start = context.data() + offset;
+    (start + size_of::<T>() <= context.data_end()).then_some(start as *mut T)
+}
+
+/// What lies there, to be read.
 ///
 /// # Safety
 ///
-/// `T` must have no invalid values. The reference is void once the packet's head is moved.
+/// `T` must have no invalid values, and the reference must not be used once the packet's head is moved.
 #[inline(always)]
-pub(crate) unsafe fn at<T>(context: &XdpContext, offset: usize) -> Option<&mut T> {
-    const { assert!(align_of::<T>() <= 2) };
-    let start = context.data() + offset;
-    if start + size_of::<T>() > context.data_end() {
-        return None;
-    }
+pub(crate) unsafe fn at<T>(context: &XdpContext, offset: usize) -> Option<&T> {
     // SAFETY: all of it lies before the packet's end; the caller answers for the rest.
-    Some(unsafe { &mut *(start as *mut T) })
+    place(context, offset).map(|place| unsafe { &*place })
 }
 
-/// How long the frame is, with its Ethernet header and all of its fragments.
+/// What lies there, to be written.
+///
+/// # Safety
+///
+/// As for [`at`], and there must be no other reference to it.
+#[expect(clippy::mut_from_ref, reason = "the context tells where the packet is, and does not hold it")]
 #[inline(always)]
-pub(crate) fn length(context: &XdpContext) -> u64 {
+pub(crate) unsafe fn at_mut<T>(context: &XdpContext, offset: usize) -> Option<&mut T> {
+    // SAFETY: all of it lies before the packet's end; the caller answers for the rest.
+    place(context, offset).map(|place| unsafe { &mut *place })
+}
+
+/// Whether the frame, with all of its fragments, is at least so long. To ask how long it is would be a call for each
+/// packet.
+#[inline(always)]
+pub(crate) fn reaches(context: &XdpContext, length: usize) -> bool {
+    if context.data() + length <= context.data_end() {
+        return true;
+    }
     let context: *mut xdp_md = context.ctx;
     // SAFETY: it is the context that the program was given.
-    unsafe { bpf_xdp_get_buff_len(context) }
+    length as u64 <= unsafe { bpf_xdp_get_buff_len(context) }
 }
 
 /// Numbers of two bytes in network order.
@@ -40,8 +59,8 @@ pub(crate) struct Hardware([Half; 3]);
 
 impl Hardware {
     #[inline(always)]
-    pub(crate) fn new([a, b, c, d, e, f]: [u8; 6]) -> Self {
-        Self([Half::from_ne_bytes([a, b]), Half::from_ne_bytes([c, d]), Half::from_ne_bytes([e, f])])
+    pub(crate) fn new(bytes: [u8; 6]) -> Self {
+        Self([0, 2, 4].map(|place| Half::from_ne_bytes([bytes[place], bytes[place + 1]])))
     }
 
     #[inline(always)]
@@ -59,11 +78,6 @@ impl Address {
     #[inline(always)]
     pub(crate) fn new([a, b, c, d]: [u8; 4]) -> Self {
         Self([Half::from_ne_bytes([a, b]), Half::from_ne_bytes([c, d])])
-    }
-
-    #[inline(always)]
-    pub(crate) fn bytes(self) -> [u8; 4] {
-        self.word().to_ne_bytes()
     }
 
     /// Its four bytes as they lie in memory.

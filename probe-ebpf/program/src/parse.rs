@@ -2,26 +2,41 @@
 
 use aya_ebpf::programs::XdpContext;
 use maglev_core::slot::Segment;
-use maglev_probe_abi::{ServiceKey, Verdict};
+use maglev_probe_abi::Verdict;
 
 use crate::packet::{self, Ethernet, Ipv4, Tcp, Udp, protocol};
+
+/// An address of either family, in words as they lie in memory; of an IPv4 address the first word, the rest zero.
+pub(crate) type Wide = [u32; 4];
 
 /// What balancing needs to know of a packet.
 pub(crate) struct Packet {
     /// Where it is sent to.
-    pub(crate) service: ServiceKey,
-    /// Who sent it; of an IPv4 address the first four bytes, the rest zero.
-    pub(crate) client: [u8; 16],
+    pub(crate) service: Wide,
+    /// Who sent it.
+    pub(crate) client: Wide,
+    /// The port that it is sent to, in network order.
+    pub(crate) service_port: u16,
     /// The sender's port, in network order.
     pub(crate) client_port: u16,
-    /// What kind of segment it is; of UDP always [`Segment::Other`].
-    pub(crate) segment: Segment,
+    /// The number of its protocol in the IP header.
+    pub(crate) protocol: u8,
+    /// 4 or 6.
+    pub(crate) family: u8,
     /// The type of service, which an outer header repeats.
     pub(crate) type_of_service: u8,
+    /// What kind of segment it is; of UDP always [`Segment::Other`].
+    pub(crate) segment: Segment,
     /// Its length from the IP header on.
-    pub(crate) packet_length: u16,
-    /// Its length from the Ethernet header on, with what fills the frame up.
-    pub(crate) frame_length: u64,
+    pub(crate) length: u16,
+}
+
+impl Packet {
+    /// Its length from the Ethernet header on, without what fills a short frame up.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.length) + Ethernet::LENGTH as u64
+    }
 }
 
 /// What the headers say.
@@ -42,18 +57,15 @@ fn parse_ipv4(context: &XdpContext) -> Result<Packet, Verdict> {
     let header: &Ipv4 = unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(Verdict::Malformed)?;
     let header_length = header.header_length().ok_or(Verdict::Malformed)?;
     let packet_length = header.packet_length();
-    let frame_length = packet::length(context);
-    let payload = usize::from(packet_length).wrapping_sub(header_length);
-    if usize::from(packet_length) < header_length
-        || u64::from(packet_length) + Ethernet::LENGTH as u64 > frame_length
-    {
+    let payload = usize::from(packet_length).checked_sub(header_length).ok_or(Verdict::Malformed)?;
+    if !packet::reaches(context, Ethernet::LENGTH + usize::from(packet_length)) {
         return Err(Verdict::Malformed);
     }
     if header.is_fragment() {
         return Err(Verdict::Fragment);
     }
     let ports = Ethernet::LENGTH + header_length;
-    let (client_port, port, segment) = match header.protocol {
+    let (client_port, service_port, segment) = match header.protocol {
         protocol::TCP => {
             // SAFETY: bytes alone.
             let tcp: &Tcp = unsafe { packet::at(context, ports) }.ok_or(Verdict::Malformed)?;
@@ -75,29 +87,14 @@ fn parse_ipv4(context: &XdpContext) -> Result<Packet, Verdict> {
         _ => return Err(Verdict::OtherProtocol),
     };
     Ok(Packet {
-        service: ServiceKey {
-            address: wide(header.destination.bytes()),
-            port,
-            protocol: header.protocol,
-            family: 4,
-        },
-        client: wide(header.source.bytes()),
+        service: [header.destination.word(), 0, 0, 0],
+        client: [header.source.word(), 0, 0, 0],
+        service_port,
         client_port,
-        segment,
+        protocol: header.protocol,
+        family: 4,
         type_of_service: header.type_of_service,
-        packet_length,
-        frame_length,
+        segment,
+        length: packet_length,
     })
-}
-
-/// An IPv4 address in the room for an IPv6 address.
-#[inline(always)]
-fn wide([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-}
-
-/// An IPv4 address out of the room for an IPv6 address.
-#[inline(always)]
-pub(crate) fn narrow([a, b, c, d, ..]: [u8; 16]) -> [u8; 4] {
-    [a, b, c, d]
 }

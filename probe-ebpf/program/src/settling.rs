@@ -24,7 +24,7 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
         Phase::SettlingWithoutDeadline => deadline = put_off(flow, cell, deadline),
         Phase::Settling => {}
     }
-    let key = key(flow);
+    let key = flow.key();
     let bucket = Bucket::of(&key, flow.hash);
     let mut unremembered = false;
     let number = match route(word, flow.packet.segment, recall(flow, &key, bucket)) {
@@ -70,17 +70,6 @@ fn limit(flow: &Flow) -> u64 {
         }
     }
     u64::MAX
-}
-
-/// The flow under which a packet is remembered.
-#[inline(always)]
-pub(crate) fn key(flow: &Flow) -> FlowKey {
-    FlowKey {
-        client: flow.packet.client,
-        service: flow.service.number,
-        client_port: flow.packet.client_port,
-        padding: 0,
-    }
 }
 
 /// What is remembered of the flow and still holds: from this period, and of the backend that it was.

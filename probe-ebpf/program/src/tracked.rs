@@ -7,7 +7,6 @@ use crate::{
     balance::{Backend, Choice, Flow},
     maps::TRACKED,
     packet::protocol,
-    settling::key,
 };
 
 /// An entry is refreshed only where that gains at least so many milliseconds, or the sixteenth part of the settle
@@ -28,7 +27,7 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
 /// Where the flow's packets went, if that still holds.
 #[inline(always)]
 fn recall(flow: &Flow) -> Option<Backend> {
-    let entry = TRACKED.get_ptr_mut(&key(flow))?;
+    let entry = TRACKED.get_ptr_mut(flow.key())?;
     // SAFETY: it points into a map's element, which lives as long as the program runs. Should the element be given to
     // another flow meanwhile, then to one of which nothing wrong is said below but that it had a packet just now.
     let TrackedFlow { backend, generation, last_packet } = unsafe { *entry };
@@ -54,11 +53,11 @@ fn recall(flow: &Flow) -> Option<Backend> {
 pub(crate) fn remember(flow: &Flow, backend: Backend) -> bool {
     let entry =
         TrackedFlow { backend: backend.number, generation: backend.record.generation, last_packet: flow.now };
-    TRACKED.insert(&key(flow), &entry, 0).is_ok()
+    TRACKED.insert(flow.key(), entry, 0).is_ok()
 }
 
 /// Whether an entry made for the packet's flow is a new connection. TCP says by itself when it opens one.
 #[inline(always)]
 pub(crate) fn entry_begins(flow: &Flow) -> bool {
-    flow.packet.service.protocol == protocol::UDP
+    flow.packet.protocol == protocol::UDP
 }

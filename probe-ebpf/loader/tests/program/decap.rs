@@ -25,7 +25,7 @@ fn what_the_balancer_puts_around_is_taken_off() {
 
 #[test]
 fn outer_options_come_off_too_and_what_is_inside_may_be_ipv6() {
-    let Some(programs) = Programs::load() else { return };
+    let Some(programs) = Programs::load(1) else { return };
     let inner = &tcp(client(1), Flags::Ack)[14..];
     for count in 0..=10 {
         let frame = tunnelled(inner, IpNumber::IPV4, |outer| outer.options = options(count));
@@ -42,7 +42,7 @@ fn outer_options_come_off_too_and_what_is_inside_may_be_ipv6() {
 
 #[test]
 fn everything_else_is_left_as_it_is() {
-    let Some(programs) = Programs::load() else { return };
+    let Some(programs) = Programs::load(1) else { return };
     let inner = tcp(client(1), Flags::Ack)[14..].to_vec();
     let mut swapped = inner.clone();
     swapped[0] = 0x65;
@@ -78,7 +78,7 @@ fn everything_else_is_left_as_it_is() {
 
 #[test]
 fn tunnels_for_other_hosts_are_left_as_they_are() {
-    let Some(mut programs) = Programs::load() else { return };
+    let Some(mut programs) = Programs::load(1) else { return };
     let frame = tunnelled(&tcp(client(1), Flags::Ack)[14..], IpNumber::IPV4, |_| {});
     programs.put_decap_settings(DecapSettings { hardware_address: ROUTER, padding: 0 });
     assert_eq!(programs.decapsulate(&frame), passed("another-host", &frame));

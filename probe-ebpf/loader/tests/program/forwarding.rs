@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use etherparse::{IpNumber, Ipv4HeaderSlice};
 use maglev_core::slot::{Epoch, SlotWord};
-use maglev_probe_abi::{AFFINITY_SOURCE, Settings, TRACKING_NEVER};
+use maglev_probe_abi::{AFFINITY_SOURCE, BackendCounters, ServiceCounters, Settings, TRACKING_NEVER};
 
 use crate::{
     frames::{Flags, client, options, tcp, tcp_to, udp},
     support::{
-        BALANCER, FIRST_SLOT, GATEWAY, Outcome, SERVICE, Scene, TABLE_SIZE, TCP, UDP, XDP_DROP, XDP_TX,
+        BALANCER, FIRST_SLOT, GATEWAY, LAG, Outcome, SERVICE, Scene, TABLE_SIZE, TCP, UDP, XDP_DROP, XDP_TX,
         backend_address, now,
     },
 };
@@ -45,9 +45,7 @@ fn a_packet_leaves_whole_inside_a_header_that_is_right() {
 fn a_checksum_of_zeros_and_ones_is_right_too() {
     let Some(mut scene) = Scene::of(UDP, |record| record.tracking = TRACKING_NEVER) else { return };
     for source in [[0; 4], [255; 4], [255, 255, 0, 0], [127, 255, 128, 0]] {
-        for address in
-            [Ipv4Addr::new(255, 255, 255, 255), Ipv4Addr::new(0, 0, 0, 1), Ipv4Addr::new(186, 160, 0, 0)]
-        {
+        for address in [Ipv4Addr::BROADCAST, Ipv4Addr::new(0, 0, 0, 1), Ipv4Addr::new(186, 160, 0, 0)] {
             scene.programs.put_settings(Settings {
                 tunnel_source_v4: source,
                 gateway: GATEWAY,
@@ -102,11 +100,11 @@ fn packets_are_counted_where_they_go() {
     let backend = scene.programs.backend_counters(1);
     assert_eq!((backend.packets, backend.bytes), (5, bytes as u64));
     assert_eq!((backend.new_connections, backend.held_packets), (2, 0));
-    assert!((before..=now()).contains(&backend.last_packet), "{}", backend.last_packet);
+    assert!((before - LAG..=now()).contains(&backend.last_packet), "{}", backend.last_packet);
     let service = scene.programs.service_counters();
     assert_eq!((service.packets, service.bytes, service.new_connections), (5, bytes as u64, 2));
     assert_eq!((service.held_packets, service.unremembered), (0, 0));
-    assert_eq!(scene.programs.backend_counters(2), Default::default());
+    assert_eq!(scene.programs.backend_counters(2), BackendCounters::default());
     assert_eq!(scene.programs.slot_hits().values().sum::<u64>(), 5);
     let mut expected = std::collections::BTreeMap::new();
     for number in [1, 1, 2, 2, 3] {
@@ -134,7 +132,7 @@ fn what_contradicts_itself_in_the_maps_is_dropped_and_nothing_else_is_counted() 
     scene.change_service(|record| *record = right);
     scene.set_backend(1, |backend| backend.family = 6);
     assert_eq!(scene.programs.balance(&frame), dropped, "a backend with an IPv6 address");
-    assert_eq!(scene.programs.service_counters(), Default::default());
+    assert_eq!(scene.programs.service_counters(), ServiceCounters::default());
     scene.set_backend(1, |_| {});
     assert_eq!(scene.programs.balance(&frame).verdict, "transmitted");
     // Counting is not worth a packet.
@@ -147,9 +145,7 @@ fn what_contradicts_itself_in_the_maps_is_dropped_and_nothing_else_is_counted() 
 #[test]
 fn every_slot_is_reached_and_leads_to_its_owner() {
     let Some(mut scene) = Scene::of(TCP, |record| record.tracking = TRACKING_NEVER) else { return };
-    for slot in 0..TABLE_SIZE {
-        scene.programs.put_slot(FIRST_SLOT + slot, SlotWord::new(1 + slot % 4, 0, Epoch::new(9)));
-    }
+    scene.give_all(|slot| SlotWord::new(1 + (slot - FIRST_SLOT) % 4, 0, Epoch::new(9)));
     for number in 0..2000 {
         let slot = scene.slot(client(number)) - FIRST_SLOT;
         assert_eq!(scene.backend_of(&tcp(client(number), Flags::Ack)), 1 + slot % 4);

@@ -110,7 +110,7 @@ fn what_fills_a_frame_up_does_not_matter() {
     assert_eq!(outcome.frame[34..], frame[14..]);
     let outer = Ipv4HeaderSlice::from_slice(&outcome.frame[14..]).unwrap();
     assert_eq!(usize::from(outer.total_len()), packet - 14 + 20);
-    assert_eq!(scene.programs.backend_counters(1).bytes, frame.len() as u64);
+    assert_eq!(scene.programs.backend_counters(1).bytes, packet as u64);
 }
 
 #[test]

@@ -9,7 +9,10 @@ use std::{
 use aya::programs::XdpMode;
 use etherparse::Ipv4HeaderSlice;
 use maglev_lab::{End, Interface, MacAddress, Namespace, Route};
-use maglev_probe_abi::{FORWARDING_IPIP, FORWARDING_L2, ServiceRecord, Settings, TRACKING_ALWAYS, program};
+use maglev_probe_abi::{
+    BackendCounters, FORWARDING_IPIP, FORWARDING_L2, ServiceCounters, ServiceRecord, Settings,
+    TRACKING_ALWAYS, program,
+};
 
 use crate::{
     frames::{client, udp},
@@ -95,8 +98,8 @@ impl Host {
     }
 
     fn assert_nothing_counted(&self) {
-        assert_eq!(self.scene.programs.backend_counters(1), Default::default());
-        assert_eq!(self.scene.programs.service_counters(), Default::default());
+        assert_eq!(self.scene.programs.backend_counters(1), BackendCounters::default());
+        assert_eq!(self.scene.programs.service_counters(), ServiceCounters::default());
         assert_eq!(self.scene.programs.tracked(&Scene::key(client(1))), None);
     }
 }

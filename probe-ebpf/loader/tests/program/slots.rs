@@ -1,7 +1,9 @@
 //! Slots without owner, and owners that are gone.
 
 use maglev_core::slot::{Deadline, Epoch, SlotWord};
-use maglev_probe_abi::{BACKEND_DRAINING, BACKEND_GONE, TRACKING_ALWAYS, TRACKING_NEVER, TRACKING_SETTLING};
+use maglev_probe_abi::{
+    BACKEND_DRAINING, BACKEND_GONE, ServiceCounters, TRACKING_ALWAYS, TRACKING_NEVER, TRACKING_SETTLING,
+};
 
 use crate::{
     frames::{Flags, client, tcp},
@@ -18,7 +20,7 @@ fn a_slot_without_owner_drops_and_says_so() {
             let dropped = Outcome { verdict: "no-backend", action: XDP_DROP, frame: frame.clone() };
             assert_eq!(scene.programs.balance(&frame), dropped);
         }
-        assert_eq!(scene.programs.service_counters(), Default::default());
+        assert_eq!(scene.programs.service_counters(), ServiceCounters::default());
         assert_eq!(scene.programs.slot_hits(), [(scene.slot(client(1)), 2)].into());
         assert_eq!(scene.programs.tracked(&Scene::key(client(1))), None);
     }

@@ -29,11 +29,8 @@ use nix::{
 
 static KEPT: &[u8] = aya::include_bytes_aligned!("../../object/maglev.bpf.o");
 
-/// How many rows of slots there are.
-pub(crate) const ROWS: u32 = 4;
-
 /// One more than how many backends there can be.
-const BACKENDS: u32 = 32;
+const BACKENDS: u32 = 128;
 
 pub(crate) const XDP_DROP: u32 = 1;
 pub(crate) const XDP_PASS: u32 = 2;
@@ -64,7 +61,11 @@ struct Bytes<T>(T);
 // SAFETY: what is `bytemuck::Pod` has no padding, no pointers, and no invalid values.
 unsafe impl<T: bytemuck::Pod> Pod for Bytes<T> {}
 
-/// The time that the programs go by.
+/// How far the time that the programs go by may be behind the clock: two ticks, of which there are at least a hundred
+/// a second.
+pub(crate) const LAG: u64 = 20;
+
+/// The clock that the programs go by.
 pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("Linux has this clock");
     u64::try_from(time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000).expect("it is after boot")
@@ -78,6 +79,7 @@ pub(crate) fn object() -> Cow<'static, [u8]> {
 /// The object's programs and maps, in the kernel.
 pub(crate) struct Programs {
     ebpf: Ebpf,
+    rows: u32,
 }
 
 /// Where a frame came in, and where in its memory it starts.
@@ -96,8 +98,8 @@ pub(crate) struct Outcome {
 }
 
 impl Programs {
-    /// Loads them; `None`, and words, where that takes another user.
-    pub(crate) fn load() -> Option<Self> {
+    /// Loads them with so many rows of slots; `None`, and words, where that takes another user.
+    pub(crate) fn load(rows: u32) -> Option<Self> {
         if !geteuid().is_root() {
             println!("skipped: to load XDP programs takes root");
             return None;
@@ -105,14 +107,13 @@ impl Programs {
         let mut loader = EbpfLoader::new();
         let processors = u32::try_from(nr_cpus().unwrap()).unwrap();
         for (name, entries) in [
-            (map::SLOTS, ROWS),
-            (map::DEADLINES, ROWS),
-            (map::SETTLE_LIMITS, ROWS),
-            (map::SLOT_HITS, ROWS * processors),
+            (map::SLOTS, rows),
+            (map::DEADLINES, rows),
+            (map::SETTLE_LIMITS, rows),
+            (map::SLOT_HITS, rows * processors),
             (map::BACKENDS, BACKENDS),
             (map::BACKEND_COUNTERS, BACKENDS),
             (map::BACKEND_IDENTITIES, BACKENDS),
-            (map::TRACKED_FLOWS, 4096),
         ] {
             loader.map_max_entries(name, entries);
         }
@@ -121,7 +122,7 @@ impl Programs {
             let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
             program.load().unwrap();
         }
-        Some(Self { ebpf })
+        Some(Self { ebpf, rows })
     }
 
     /// One of the programs, to attach it.
@@ -265,6 +266,18 @@ impl Programs {
         rows.set(row, words, 0).unwrap();
     }
 
+    fn put_words(&mut self, name: &str, service: ServiceRecord, value: impl Fn(u32) -> u64) {
+        let mut rows = self.array_mut::<Row>(name);
+        let slots: Vec<u32> = (service.first_slot..service.first_slot + service.table_size).collect();
+        for slots in slots.chunks(ROW_WORDS) {
+            let mut words = [0; ROW_WORDS];
+            for (word, slot) in iter::zip(&mut words, slots) {
+                *word = value(*slot);
+            }
+            rows.set(place(slots[0]).0, Bytes(words), 0).unwrap();
+        }
+    }
+
     pub(crate) fn put_slot(&mut self, slot: u32, word: SlotWord) {
         self.put_word(map::SLOTS, slot, word.0);
     }
@@ -288,7 +301,8 @@ impl Programs {
         for row in 0..rows.len() {
             for (word, count) in iter::zip(0.., rows.get(&row, 0).unwrap().0) {
                 if count != 0 {
-                    *hits.entry(row % ROWS * u32::try_from(ROW_WORDS).unwrap() + word).or_default() += count;
+                    *hits.entry(row % self.rows * u32::try_from(ROW_WORDS).unwrap() + word).or_default() +=
+                        count;
                 }
             }
         }
@@ -369,13 +383,11 @@ impl Scene {
 
     /// A service of that protocol, changed in some way.
     pub(crate) fn of(protocol: u8, change: impl FnOnce(&mut ServiceRecord)) -> Option<Self> {
-        let mut programs = Programs::load()?;
         let mut record = ServiceRecord {
             number: SERVICE_NUMBER,
             first_slot: FIRST_SLOT,
             table_size: TABLE_SIZE,
             hash_seed: SEED,
-            rows: ROWS,
             forwarding: FORWARDING_IPIP,
             tracking: TRACKING_SETTLING,
             affinity: AFFINITY_NONE,
@@ -383,6 +395,8 @@ impl Scene {
             ..ServiceRecord::default()
         };
         change(&mut record);
+        record.rows = (record.first_slot + record.table_size).div_ceil(u32::try_from(ROW_WORDS).unwrap());
+        let mut programs = Programs::load(record.rows)?;
         programs.put_settings(Settings {
             tunnel_source_v4: [10, 0, 0, 100],
             gateway: GATEWAY,
@@ -394,10 +408,18 @@ impl Scene {
         for number in 1..=4 {
             scene.set_backend(number, |_| {});
         }
-        for slot in FIRST_SLOT..FIRST_SLOT + TABLE_SIZE {
-            scene.programs.put_slot(slot, SlotWord::new(1, 0, Epoch::new(0)));
-        }
+        scene.give_all(|_| SlotWord::new(1, 0, Epoch::new(0)));
         Some(scene)
+    }
+
+    /// Stores the words of all slots.
+    pub(crate) fn give_all(&mut self, word: impl Fn(u32) -> SlotWord) {
+        self.programs.put_words(map::SLOTS, self.record, |slot| word(slot).0);
+    }
+
+    /// Stores the deadlines of all slots.
+    pub(crate) fn settle_all(&mut self, deadline: Deadline) {
+        self.programs.put_words(map::DEADLINES, self.record, |_| deadline.0);
     }
 
     /// Stores the service again, changed.
@@ -434,7 +456,7 @@ impl Scene {
 
     /// The slot of a flow, counted from the first one of all services.
     pub(crate) fn slot(&self, client: SocketAddrV4) -> u32 {
-        FIRST_SLOT + self.hash(client) % TABLE_SIZE
+        FIRST_SLOT + self.hash(client) % self.record.table_size
     }
 
     /// What the flow is remembered under.

@@ -7,7 +7,7 @@ use maglev_probe_abi::{
 
 use crate::{
     frames::{Flags, client, tcp, udp},
-    support::{SETTLE_MILLISECONDS, Scene, TCP, UDP, now},
+    support::{LAG, SETTLE_MILLISECONDS, Scene, TCP, UDP, now},
 };
 
 fn always(record: &mut ServiceRecord) {
@@ -57,7 +57,7 @@ fn a_flow_that_was_silent_for_a_settle_time_begins_anew() {
     // The time since boot may be less than the settle time.
     scene.change_service(|record| record.settle_milliseconds = 20_000);
     assert_eq!(silent_for(&mut scene, 19_000), 1);
-    assert_eq!(silent_for(&mut scene, 20_000), 2);
+    assert_eq!(silent_for(&mut scene, 20_000 + LAG), 2);
     let entry = tracked(&scene).unwrap();
     assert_eq!((entry.backend, entry.generation), (2, 7));
     let counters = scene.programs.service_counters();
@@ -78,8 +78,8 @@ fn an_entry_is_refreshed_in_steps() {
     };
     assert!(!refreshed(SETTLE_MILLISECONDS, 0));
     assert!(!refreshed(SETTLE_MILLISECONDS, 100));
-    assert!(refreshed(SETTLE_MILLISECONDS, 250));
-    assert!(refreshed(800, 50), "the sixteenth part of a short settle time");
+    assert!(refreshed(SETTLE_MILLISECONDS, 250 + LAG));
+    assert!(refreshed(800, 50 + LAG), "the sixteenth part of a short settle time");
     assert!(!refreshed(3200, 5));
 }
 
