@@ -21,7 +21,7 @@ use crate::{
     change::Change,
     config::{Config, Datapath},
     service::{BackendState, Protocol, Service, Tracking},
-    slot::TIME_BITS,
+    slot::{GUARD_MILLISECONDS, TIME_BITS},
     table::check_table_size,
 };
 
@@ -30,6 +30,10 @@ pub const ROW_SLOTS: u32 = 512;
 
 /// The longest settle time and settle limit: half of what a deadline holds, since it counts from the boot.
 pub const MAX_SETTLE_TIME: Duration = Duration::from_secs(17 * 31_557_600);
+
+/// The shortest settle time: a slot with less than half of it to go is left alone by user space, and one that is kept
+/// settling by its packets has to get out of that.
+pub const MIN_SETTLE_TIME: Duration = Duration::from_millis(2 * GUARD_MILLISECONDS);
 
 const _: () = assert!(MAX_SETTLE_TIME.as_millis() < 1 << (TIME_BITS - 1));
 
@@ -262,8 +266,8 @@ fn check_tracking(service: &Service) -> Result<(), Rule> {
 }
 
 fn check_settle_time(time: Duration) -> Result<(), Rule> {
-    if time.is_zero() {
-        Err(Rule::SettleTimeZero)
+    if time < MIN_SETTLE_TIME {
+        Err(Rule::SettleTimeTooShort)
     } else if time > MAX_SETTLE_TIME {
         Err(Rule::SettleTimeTooLong)
     } else if !time.subsec_nanos().is_multiple_of(1_000_000) {

@@ -431,10 +431,10 @@ fn what_settles_and_for_how_long() {
         refused("forwarding", &format!("{line}\nforwarding"), &format!("web.toml:6: services.{error}"));
     };
     service(
-        "settle-time = \"0s\"",
-        "settle-time: must be longer than nothing; flows that are silent for so long are given up",
+        "settle-time = \"1999ms\"",
+        "settle-time: shorter than the shortest there is, 2s; flows that are silent for so long are given up",
     );
-    service("settle-time = \"1500us\"", "settle-time: must be whole milliseconds");
+    service("settle-time = \"2000500us\"", "settle-time: must be whole milliseconds");
     service("settle-time = \"40years\"", "settle-time: longer than the longest there is, 17years");
     service("settle-limit = \"9m\"", "settle-limit: shorter than settle-time");
     service("settle-limit = \"40years\"", "settle-limit: longer than the longest there is, 17years");

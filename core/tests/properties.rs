@@ -343,7 +343,7 @@ fn addresses(v4: bool) -> BoxedStrategy<SocketAddr> {
 }
 
 fn times() -> impl Strategy<Value = Duration> {
-    (1..1_000_000_000_u64).prop_map(Duration::from_millis)
+    (2000..1_000_000_000_u64).prop_map(Duration::from_millis)
 }
 
 fn services() -> impl Strategy<Value = Service> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::MAX_SETTLE_TIME;
+use super::{MAX_SETTLE_TIME, MIN_SETTLE_TIME};
 use crate::{
     service::{Forwarding, MAX_NAME},
     table::TableError,
@@ -55,9 +55,12 @@ pub enum Rule {
         "UDP has no SYN that tells a new flow from an old one: take \"always\", or \"never\" to hash only"
     )]
     SettlingUdp,
-    /// A time is zero.
-    #[error("must be longer than nothing; flows that are silent for so long are given up")]
-    SettleTimeZero,
+    /// A time is too short.
+    #[error(
+        "shorter than the shortest there is, {}; flows that are silent for so long are given up",
+        humantime::format_duration(MIN_SETTLE_TIME)
+    )]
+    SettleTimeTooShort,
     /// A time is over what a deadline holds.
     #[error("longer than the longest there is, {}", humantime::format_duration(MAX_SETTLE_TIME))]
     SettleTimeTooLong,
