@@ -19,7 +19,7 @@ pub mod slots;
 pub mod view;
 pub mod widget;
 
-use std::{io, time::Duration};
+use std::{convert::Infallible, io, time::Duration};
 
 use ratatui::{Terminal, buffer::Buffer, layout::Rect};
 
@@ -77,7 +77,11 @@ impl Ended {
     pub const fn exit_status(self) -> u8 {
         match self {
             Self::Quit => 0,
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "signals are 1 to 64")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "signals are 1 to 64"
+            )]
             Self::Signal(number) => 128 + number as u8,
             Self::TerminalGone => 129,
         }
@@ -99,6 +103,12 @@ pub enum MonitorError {
     /// The source's thread panicked.
     #[error("reading the source ended in a panic; its message is above")]
     SourceGone,
+}
+
+impl From<Infallible> for MonitorError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 /// Opens the monitor on a source, until the operator leaves, a signal ends it, or the terminal is gone.

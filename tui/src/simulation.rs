@@ -85,7 +85,13 @@ impl Simulation {
         for service in services {
             let traffic = Traffic::of_service(&service, &mut simulation.random);
             let balancer = Balancer::new(service, &seed, &mut simulation.next_id).map_err(refused)?;
-            simulation.record(&balancer.service().name.clone(), "up", "", balancer.table_size(), balancer.table_size());
+            simulation.record(
+                &balancer.service().name.clone(),
+                "up",
+                "",
+                balancer.table_size(),
+                balancer.table_size(),
+            );
             simulation.balancers.push((balancer, traffic));
         }
         simulation.balancers.sort_by(|a, b| a.0.service().name.cmp(&b.0.service().name));
@@ -108,7 +114,7 @@ impl Simulation {
         let mut simulation = Self::new(services, spares, seed, random_seed)?;
         simulation.clock = Clock::ByHand;
         simulation.started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        simulation.actor = "root on pts/1, process 4711".to_owned();
+        "root on pts/1, process 4711".clone_into(&mut simulation.actor);
         for event in &mut simulation.events {
             event.at = simulation.started;
             event.actor.clone_from(&simulation.actor);
@@ -120,7 +126,7 @@ impl Simulation {
     pub fn advance(&mut self, time: Duration) {
         let end = self.elapsed + time;
         while self.elapsed < end {
-            let step = STEP.min(end - self.elapsed);
+            let step = STEP.min(end.saturating_sub(self.elapsed));
             self.elapsed += step;
             for (balancer, traffic) in &mut self.balancers {
                 traffic.advance(step, self.elapsed, balancer, &mut self.random, &mut self.processors);
@@ -157,7 +163,8 @@ impl Simulation {
 
     fn planned(&self, request: &ChangeRequest) -> Result<(usize, Plan, Service), SourceError> {
         if let Some(seen) = request.state_version.filter(|seen| *seen != self.state_version) {
-            let message = format!("the state changed meanwhile (version {seen} is now {})", self.state_version);
+            let message =
+                format!("the state changed meanwhile (version {seen} is now {})", self.state_version);
             return Err(SourceError { message, stale: true });
         }
         let index = self
@@ -172,6 +179,7 @@ impl Simulation {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn refused(error: impl ToString) -> SourceError {
     SourceError { message: error.to_string(), stale: false }
 }
@@ -210,7 +218,10 @@ impl Source for Simulation {
         self.catch_up();
         let (index, plan, target) = self.planned(request)?;
         let now = self.elapsed;
-        self.balancers[index].0.become_service(target, &self.seed, &mut self.next_id, now).map_err(refused)?;
+        self.balancers[index]
+            .0
+            .become_service(target, &self.seed, &mut self.next_id, now)
+            .map_err(refused)?;
         self.state_version += 2;
         let action = request.changes.first().map_or("apply", |change| change.action());
         let backend = match request.changes.as_slice() {

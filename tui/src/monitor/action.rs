@@ -127,6 +127,8 @@ pub enum Context {
     Preview,
     /// While something is typed.
     Form,
+    /// While it is typed into one of several fields.
+    Fields,
 }
 
 impl Context {
@@ -145,11 +147,12 @@ impl Context {
             Self::Help => "help",
             Self::Preview => "before a change",
             Self::Form => "where something is typed",
+            Self::Fields => "among several fields",
         }
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -159,6 +162,7 @@ impl Context {
         Self::Processors,
         Self::Preview,
         Self::Form,
+        Self::Fields,
         Self::Help,
         Self::Always,
     ];
@@ -204,20 +208,44 @@ const fn change(
 /// Every binding. In the footer they stand in this order, the ones of the innermost context first.
 pub const BINDINGS: &[Binding] = {
     use Action as A;
-    use Context::{Always, Backends, Form, Help, List, Preview, Services, Slots, Views};
+    use Context::{Always, Backends, Fields, Form, Help, List, Preview, Services, Slots, Views};
     use KeyCode as K;
     const MEMBERS: &[Context] = &[Backends, Slots];
     const MOVING: &[Context] = &[List, Slots];
     &[
         binding(A::Open, &[code(K::Enter)], &[Services], "backends", "the backends of the service"),
-        binding(A::Open, &[code(K::Enter)], &[Backends], "slots", "the slots, with the cursor on the backend's hottest"),
+        binding(
+            A::Open,
+            &[code(K::Enter)],
+            &[Backends],
+            "",
+            "the slots, with the cursor on the backend's hottest",
+        ),
         change(A::Add, &[letter('a')], MEMBERS, "add", "add a backend"),
-        change(A::Drain, &[letter('d')], MEMBERS, "drain", "drain the backend (among slots: the owner of the slot)"),
+        change(
+            A::Drain,
+            &[letter('d')],
+            MEMBERS,
+            "drain",
+            "drain the backend (among slots: the owner of the slot)",
+        ),
         change(A::Undrain, &[letter('e')], MEMBERS, "enable", "end its drain: it gets slots again"),
-        change(A::Remove, &[letter('x'), code(K::Delete)], MEMBERS, "remove", "remove the backend, and its connections with it"),
+        change(
+            A::Remove,
+            &[letter('x'), code(K::Delete)],
+            MEMBERS,
+            "remove",
+            "remove the backend, and its connections with it",
+        ),
         change(A::Weight, &[letter('w')], MEMBERS, "weight", "give the backend another weight"),
-        change(A::Undo, &[letter('u')], &[Views], "undo", "take the last change back; again for the one before"),
-        binding(A::NextColouring, &[letter('c')], &[Slots], "colour", "colour slots by owner, hits, or last change"),
+        change(A::Undo, &[letter('u')], &[Views], "undo", "take the last change back, then the one before"),
+        binding(
+            A::NextColouring,
+            &[letter('c')],
+            &[Slots],
+            "colour",
+            "colour slots by owner, hits, or last change",
+        ),
         binding(A::PreviousColouring, &[letter('C')], &[Slots], "", "the same, the other way round"),
         binding(A::ZoomIn, &[letter('+'), letter('=')], &[Slots], "in", "zoom in on the cursor"),
         binding(A::ZoomOut, &[letter('-')], &[Slots], "out", "zoom out"),
@@ -235,12 +263,24 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Last, &[code(K::End), letter('G')], MOVING, "", "the last"),
         binding(A::NextField, &[code(K::Tab), code(K::Right)], &[Preview], "next", "the next button"),
         binding(A::PreviousField, &[code(K::BackTab), code(K::Left)], &[Preview], "", "the button before"),
-        binding(A::NextField, &[code(K::Tab)], &[Form], "next", "the next field"),
-        binding(A::PreviousField, &[code(K::BackTab)], &[Form], "", "the field before"),
-        binding(A::NextSpare, &[code(K::Down)], &[Form], "offer", "the next backend on offer, when one is added"),
-        binding(A::PreviousSpare, &[code(K::Up)], &[Form], "", "the one before"),
-        binding(A::Force, &[letter(' ')], &[Preview], "", "allow what leaves a service without an active backend"),
-        binding(A::Accept, &[code(K::Enter)], &[Preview, Form], "do it", "what has the focus"),
+        binding(A::NextField, &[code(K::Tab)], &[Fields], "next", "the next field"),
+        binding(A::PreviousField, &[code(K::BackTab)], &[Fields], "", "the field before"),
+        binding(A::NextSpare, &[code(K::Down)], &[Form], "offer", "the next backend on offer"),
+        binding(A::PreviousSpare, &[code(K::Up)], &[Fields], "", "the one before"),
+        binding(
+            A::Force,
+            &[letter(' ')],
+            &[Preview],
+            "",
+            "allow what leaves a service without an active backend",
+        ),
+        binding(
+            A::Accept,
+            &[code(K::Enter)],
+            &[Preview, Form],
+            "press",
+            "press the button that has the focus, or go on",
+        ),
         binding(A::Cancel, &[code(K::Esc)], &[Preview, Form], "cancel", "leave, and change nothing"),
         binding(A::Cancel, &[letter('q')], &[Preview], "", "leave, and change nothing"),
         binding(A::Cancel, &[code(K::Esc)], &[Help], "back", "back to where one was"),
@@ -258,7 +298,13 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Slower, &[letter('<')], &[Views], "", "look half as often"),
         binding(A::Faster, &[letter('>')], &[Views], "", "look twice as often"),
         binding(A::Quit, &[letter('q')], &[Views], "quit", "leave"),
-        binding(A::QuitKeepingScreen, &[letter('Q')], &[Views], "", "leave, with the last screen left as text"),
+        binding(
+            A::QuitKeepingScreen,
+            &[letter('Q')],
+            &[Views],
+            "",
+            "leave, with the last screen left as text",
+        ),
         binding(A::Quit, &[control('c')], &[Always], "", "leave"),
         binding(A::Repaint, &[control('l')], &[Always], "", "draw everything anew"),
         binding(A::Suspend, &[control('z')], &[Always], "", "stop, as a job of the shell"),
@@ -269,9 +315,9 @@ pub const BINDINGS: &[Binding] = {
 #[must_use]
 pub fn find(event: KeyEvent, contexts: &[Context]) -> Option<&'static Binding> {
     contexts.iter().find_map(|context| {
-        BINDINGS
-            .iter()
-            .find(|binding| binding.contexts.contains(context) && binding.keys.iter().any(|key| key.is(event)))
+        BINDINGS.iter().find(|binding| {
+            binding.contexts.contains(context) && binding.keys.iter().any(|key| key.is(event))
+        })
     })
 }
 
@@ -280,11 +326,15 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::monitor::view::ViewName;
+    use crate::monitor::{
+        dialog::{add::AddForm, preview::Preview, weight::WeightForm},
+        view::ViewName,
+    };
 
     /// What holds together at some time: each view without a dialog, and each dialog.
     fn situations() -> Vec<Vec<Context>> {
-        let dialogs = [Context::Preview, Context::Form].map(|dialog| vec![dialog, Context::Always]);
+        let dialogs: [&[Context]; 3] = [Preview::CONTEXTS, AddForm::CONTEXTS, WeightForm::CONTEXTS];
+        let dialogs = dialogs.map(<[Context]>::to_vec);
         ViewName::ALL.into_iter().map(|view| view.contexts().to_vec()).chain(dialogs).collect()
     }
 
@@ -318,9 +368,9 @@ mod tests {
 
     #[test]
     fn typing_is_not_taken_for_a_command() {
-        let contexts = [Context::Form, Context::Always];
+        let contexts = AddForm::CONTEXTS;
         for character in ' '..='~' {
-            assert!(find(letter(character).event(), &contexts).is_none(), "{character:?}");
+            assert!(find(letter(character).event(), contexts).is_none(), "{character:?}");
         }
     }
 

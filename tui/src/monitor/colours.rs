@@ -20,7 +20,7 @@ impl Colours {
             .map(|backend| backend.name.as_str())
             .filter(|name| !self.numbers.contains_key(*name))
             .collect();
-        names.sort_by(|a, b| natural(a).cmp(&natural(b)));
+        names.sort_by_cached_key(|name| natural(name));
         names.dedup();
         for name in names {
             self.numbers.insert(name.to_owned(), self.numbers.len());

@@ -59,7 +59,7 @@ pub fn run<B>(
 ) -> Result<(Ended, bool), MonitorError>
 where
     B: Present,
-    io::Error: From<B::Error>,
+    MonitorError: From<B::Error>,
 {
     let ended = cycle(terminal, look, model, host);
     match ended {
@@ -83,12 +83,12 @@ fn cycle<B>(
 ) -> Result<(Ended, bool), MonitorError>
 where
     B: Present,
-    io::Error: From<B::Error>,
+    MonitorError: From<B::Error>,
 {
     model.update(Message::Resize(size(terminal)?));
     loop {
-        terminal.draw(|frame| model.draw(look, frame.area(), frame.buffer_mut())).map_err(io::Error::from)?;
-        let bytes = terminal.backend_mut().present().map_err(io::Error::from)?;
+        terminal.draw(|frame| model.draw(look, frame.area(), frame.buffer_mut()))?;
+        let bytes = terminal.backend_mut().present()?;
         model.data.traffic.pending += bytes as u64;
 
         // Everything that is there is taken in before the next frame: a key that repeats is not drawn each time.
@@ -119,19 +119,19 @@ where
     }
 }
 
-fn size<B>(terminal: &Terminal<B>) -> io::Result<Size>
+fn size<B>(terminal: &Terminal<B>) -> Result<Size, MonitorError>
 where
     B: Present,
-    io::Error: From<B::Error>,
+    MonitorError: From<B::Error>,
 {
     Ok(terminal.size()?)
 }
 
 /// Draws everything anew. `Terminal::clear` would do so too, but asks the terminal where its cursor is, and waits.
-fn repaint<B>(terminal: &mut Terminal<B>, model: &mut Model) -> io::Result<()>
+fn repaint<B>(terminal: &mut Terminal<B>, model: &mut Model) -> Result<(), MonitorError>
 where
     B: Present,
-    io::Error: From<B::Error>,
+    MonitorError: From<B::Error>,
 {
     let size = size(terminal)?;
     model.update(Message::Resize(size));

@@ -136,9 +136,9 @@ impl Data {
         match sampled.result {
             Ok(mut sample) => {
                 self.failure = None;
-                sample.services.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+                sample.services.sort_by_cached_key(|service| natural(&service.name));
                 for service in &mut sample.services {
-                    service.backends.sort_by(|a, b| natural(&a.name).cmp(&natural(&b.name)));
+                    service.backends.sort_by_cached_key(|backend| natural(&backend.name));
                 }
                 self.history.add(self.sample.as_ref(), &sample, self.interval);
                 self.colours.add(&sample);
@@ -285,6 +285,8 @@ pub fn words_of(change: &Change) -> String {
         Change::Drain(name) => format!("drain {name}"),
         Change::Undrain(name) => format!("enable {name}"),
         Change::Remove(name) => format!("remove {name}"),
-        Change::SetWeight(name, weight) => format!("give {name} weight {}", number::count(u64::from(*weight))),
+        Change::SetWeight(name, weight) => {
+            format!("give {name} weight {}", number::count(u64::from(*weight)))
+        }
     }
 }

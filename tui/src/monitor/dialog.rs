@@ -7,11 +7,7 @@ pub mod preview;
 pub mod weight;
 
 use maglev_core::change::Change;
-use ratatui::{
-    buffer::Buffer,
-    crossterm::event::KeyEvent,
-    layout::Rect,
-};
+use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect};
 
 use self::{add::AddForm, preview::Preview, weight::WeightForm};
 use super::{
@@ -41,18 +37,19 @@ pub enum Answer {
     /// It is over, and nothing is changed.
     Close,
     /// Another one follows.
-    Next(Dialog),
+    Next(Box<Dialog>),
     /// The source has to do something; the dialog waits.
     Order(Order),
 }
 
 impl Dialog {
-    /// The context that its keys are looked up in.
+    /// The contexts that its keys are looked up in.
     #[must_use]
-    pub const fn context(&self) -> Context {
+    pub const fn contexts(&self) -> &'static [Context] {
         match self {
-            Self::Preview(_) => Context::Preview,
-            Self::Add(_) | Self::Weight(_) => Context::Form,
+            Self::Preview(_) => Preview::CONTEXTS,
+            Self::Add(_) => AddForm::CONTEXTS,
+            Self::Weight(_) => WeightForm::CONTEXTS,
         }
     }
 
@@ -103,11 +100,9 @@ impl Dialog {
 }
 
 /// What an action does to the backend of that name in the chosen service; first it is asked, or shown.
-pub fn for_backend(action: Action, data: &mut Data, backend: Option<String>) -> Outcome {
-    let known = matches!(
-        action,
-        Action::Add | Action::Drain | Action::Undrain | Action::Remove | Action::Weight
-    );
+pub fn for_backend(action: Action, data: &mut Data, backend: Option<&str>) -> Outcome {
+    let known =
+        matches!(action, Action::Add | Action::Drain | Action::Undrain | Action::Remove | Action::Weight);
     if !known {
         return Outcome::Ignored;
     }
@@ -121,7 +116,7 @@ pub fn for_backend(action: Action, data: &mut Data, backend: Option<String>) -> 
         return Outcome::Done;
     };
     let name = service.name.clone();
-    let member = backend.as_ref().and_then(|name| service.backends.iter().find(|b| b.name == *name));
+    let member = backend.and_then(|name| service.backends.iter().find(|member| member.name == name));
     let dialog = match (action, member) {
         (Action::Add, _) => Some(Dialog::Add(AddForm::new(data, &name))),
         (Action::Weight, Some(member)) => Some(Dialog::Weight(WeightForm::new(&name, member))),
@@ -136,13 +131,11 @@ pub fn for_backend(action: Action, data: &mut Data, backend: Option<String>) -> 
         }
         _ => None,
     };
-    match dialog {
-        Some(dialog) => Outcome::Ask(Box::new(dialog)),
-        None => {
-            data.say(NoticeTone::Warning, "no backend is chosen");
-            Outcome::Done
-        }
+    if let Some(dialog) = dialog {
+        return Outcome::Ask(Box::new(dialog));
     }
+    data.say(NoticeTone::Warning, "no backend is chosen");
+    Outcome::Done
 }
 
 /// What takes the last change back; first it is shown.
@@ -160,6 +153,9 @@ pub fn for_undo(data: &mut Data) -> Outcome {
         return Outcome::Ask(Box::new(Dialog::Preview(preview.undoing(undo))));
     }
     data.undos.pop();
-    data.say(NoticeTone::Error, format!("{} cannot be taken back: service {} is gone", undo.words, undo.service));
+    data.say(
+        NoticeTone::Error,
+        format!("{} cannot be taken back: service {} is gone", undo.words, undo.service),
+    );
     Outcome::Done
 }

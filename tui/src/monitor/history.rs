@@ -92,7 +92,7 @@ impl ServiceHistory {
     fn add(&mut self, before: Option<&ServiceSample>, now: &ServiceSample, step: &Step) {
         let rates = before.and_then(|before| Rates::between(&before.counters, &now.counters, step.elapsed));
         self.track.push(rates, step.missing);
-        self.slots.add(before.map(|before| &before.slots), &now.slots, step.elapsed, step.now);
+        self.slots.rates_between(before.map(|before| &before.slots), &now.slots, step.elapsed);
         self.backends.retain(|name, _| now.backends.iter().any(|backend| backend.name == *name));
         for backend in &now.backends {
             let (id, track) = self.backends.entry(backend.name.clone()).or_default();
@@ -111,7 +111,6 @@ impl ServiceHistory {
 /// From one sample to the next.
 struct Step {
     elapsed: Duration,
-    now: Duration,
     missing: usize,
 }
 
@@ -123,6 +122,8 @@ pub struct History {
     /// Packets a second of each verdict, in the order of the sample.
     pub verdicts: Vec<Option<f64>>,
     services: BTreeMap<String, ServiceHistory>,
+    /// The sample that the next rates are counted from.
+    base: Option<Sample>,
 }
 
 impl History {
@@ -132,38 +133,48 @@ impl History {
         self.services.get(name)
     }
 
-    /// Takes in a sample. `interval` is what should lie between two.
-    pub fn add(&mut self, before: Option<&Sample>, now: &Sample, interval: Duration) {
-        let elapsed =
-            before.map_or(Duration::ZERO, |before| now.taken_at.saturating_sub(before.taken_at));
-        let step = Step { elapsed, now: now.taken_at, missing: missing(elapsed, interval) };
+    /// Takes in a sample that follows on `latest`. `interval` is what should lie between two.
+    ///
+    /// A sample that comes early, because something was changed, shows its slots at once; its rates wait for the next
+    /// one, for over a few milliseconds they would be chance.
+    pub fn add(&mut self, latest: Option<&Sample>, now: &Sample, interval: Duration) {
         self.services.retain(|name, _| now.services.iter().any(|service| service.name == *name));
         for service in &now.services {
-            let before = before
-                .and_then(|before| before.services.iter().find(|other| other.name == service.name))
-                .filter(|before| before.slots.len() == service.slots.len());
-            self.services.entry(service.name.clone()).or_default().add(before, service, &step);
+            let slots = &mut self.services.entry(service.name.clone()).or_default().slots;
+            slots.changes(of(latest, service).map(|latest| &latest.slots), &service.slots, now.taken_at);
         }
-        self.processors = now
-            .processors
-            .iter()
-            .enumerate()
-            .map(|(index, &count)| {
-                before
-                    .and_then(|before| before.processors.get(index))
-                    .and_then(|&before| rate(before, count, elapsed))
-            })
-            .collect();
-        self.verdicts = now
-            .verdicts
-            .iter()
-            .map(|&(word, count)| {
-                before
-                    .and_then(|before| before.verdicts.iter().find(|(other, _)| *other == word))
-                    .and_then(|&(_, before)| rate(before, count, elapsed))
-            })
-            .collect();
+        let base = self.base.take();
+        let elapsed = base.as_ref().map_or(Duration::ZERO, |base| now.taken_at.saturating_sub(base.taken_at));
+        if base.is_some() && elapsed < interval / 2 {
+            self.base = base;
+            return;
+        }
+        self.count(base.as_ref(), now, &Step { elapsed, missing: missing(elapsed, interval) });
+        self.base = Some(now.clone());
     }
+
+    fn count(&mut self, base: Option<&Sample>, now: &Sample, step: &Step) {
+        for service in &now.services {
+            self.services.entry(service.name.clone()).or_default().add(of(base, service), service, step);
+        }
+        let processor = |(index, &count): (usize, &u64)| {
+            base.and_then(|base| base.processors.get(index)).and_then(|&base| rate(base, count, step.elapsed))
+        };
+        self.processors = now.processors.iter().enumerate().map(processor).collect();
+        let verdict = |&(word, count): &(&str, u64)| {
+            base.and_then(|base| base.verdicts.iter().find(|(other, _)| *other == word))
+                .and_then(|&(_, base)| rate(base, count, step.elapsed))
+        };
+        self.verdicts = now.verdicts.iter().map(verdict).collect();
+    }
+}
+
+/// The same service in another sample, if its table is of the same size.
+fn of<'a>(sample: Option<&'a Sample>, service: &ServiceSample) -> Option<&'a ServiceSample> {
+    sample?
+        .services
+        .iter()
+        .find(|other| other.name == service.name && other.slots.len() == service.slots.len())
 }
 
 /// How many samples are missing between two that lie `elapsed` apart.

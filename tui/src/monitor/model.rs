@@ -85,11 +85,8 @@ impl Model {
 
     /// The contexts that keys are looked up in.
     #[must_use]
-    pub fn contexts(&self) -> Vec<Context> {
-        match &self.dialog {
-            Some(dialog) => vec![dialog.context(), Context::Always],
-            None => self.active.contexts().to_vec(),
-        }
+    pub fn contexts(&self) -> &'static [Context] {
+        self.dialog.as_ref().map_or_else(|| self.active.contexts(), Dialog::contexts)
     }
 
     /// Takes in something that happened, and says what is to be done about it.
@@ -138,7 +135,7 @@ impl Model {
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let contexts = self.contexts();
-        let Some(binding) = action::find(key, &contexts) else {
+        let Some(binding) = action::find(key, contexts) else {
             if let Some(dialog) = &mut self.dialog {
                 dialog.type_key(key);
             }
@@ -173,8 +170,7 @@ impl Model {
     /// What means the same in every view.
     fn act(&mut self, action: Action) -> Outcome {
         match action {
-            Action::Help if self.active == ViewName::Help => Outcome::Go(self.behind_help),
-            Action::Cancel if self.active == ViewName::Help => Outcome::Go(self.behind_help),
+            Action::Help | Action::Cancel if self.active == ViewName::Help => Outcome::Go(self.behind_help),
             Action::Help => Outcome::Go(ViewName::Help),
             Action::NextView => Outcome::Go(self.tab().step(1)),
             Action::PreviousView => Outcome::Go(self.tab().step(ViewName::TABS.len() - 1)),
@@ -216,7 +212,7 @@ impl Model {
                 self.dialog = None;
                 None
             }
-            Answer::Next(dialog) => self.ask(dialog),
+            Answer::Next(dialog) => self.ask(*dialog),
             Answer::Order(order) => Some(order),
         }
     }
@@ -282,7 +278,7 @@ impl Model {
         chrome::tabs(self.active, data, look, parts.tabs, buffer);
         self.shown().draw(data, look, parts.content, buffer);
         chrome::status(self.active, data, look, parts.status, buffer);
-        chrome::footer(&self.contexts(), data, look, parts.footer, buffer);
+        chrome::footer(self.contexts(), data, look, parts.footer, buffer);
         if let Some(dialog) = &self.dialog {
             dialog.draw(data, look, parts.content, buffer);
         }

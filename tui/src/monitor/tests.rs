@@ -1,0 +1,9 @@
+//! The monitor over a simulation whose time passes by hand.
+
+mod bandwidth;
+mod changes;
+mod cycle;
+mod rates;
+mod snapshots;
+mod support;
+mod walk;

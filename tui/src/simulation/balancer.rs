@@ -74,25 +74,27 @@ impl Balancer {
             .map(|member| member.id)
             .collect();
         for backend in &target.backends {
-            match self.members.iter_mut().find(|member| same(&member.backend, backend)) {
-                Some(member) => member.backend = backend.clone(),
-                None => {
-                    self.members.push(Member {
-                        id: *next_id,
-                        backend: backend.clone(),
-                        counters: Counters::default(),
-                        last_packet: None,
-                    });
-                    *next_id += 1;
-                }
+            if let Some(member) = self.members.iter_mut().find(|member| same(&member.backend, backend)) {
+                member.backend = backend.clone();
+                continue;
             }
+            self.members.push(Member {
+                id: *next_id,
+                backend: backend.clone(),
+                counters: Counters::default(),
+                last_packet: None,
+            });
+            *next_id += 1;
         }
         self.members.retain(|member| !leaving.contains(&member.id));
         let ids: Vec<u32> = target
             .backends
             .iter()
             .map(|backend| {
-                self.members.iter().find(|member| same(&member.backend, backend)).map_or(0, |member| member.id)
+                self.members
+                    .iter()
+                    .find(|member| same(&member.backend, backend))
+                    .map_or(0, |member| member.id)
             })
             .collect();
         self.service = target;
@@ -170,7 +172,15 @@ impl Balancer {
     }
 
     /// Counts packets that a flow had sent to `id`.
-    pub(super) fn count(&mut self, slot: u32, id: u32, packets: u64, bytes: u64, opened: bool, now: Duration) {
+    pub(super) fn count(
+        &mut self,
+        slot: u32,
+        id: u32,
+        packets: u64,
+        bytes: u64,
+        opened: bool,
+        now: Duration,
+    ) {
         let index = slot as usize;
         self.hits[index] += packets;
         let word = self.words[index];
@@ -193,7 +203,8 @@ impl Balancer {
     }
 
     pub(super) fn sample(&self, now: Duration) -> ServiceSample {
-        let Service { name, address, protocol, forwarding, affinity, tracking, settle_time, .. } = &self.service;
+        let Service { name, address, protocol, forwarding, affinity, tracking, settle_time, .. } =
+            &self.service;
         let owned = |id: u32| self.words.iter().filter(|word| word.owner() == id).count();
         let backends = self.members.iter().map(|member| BackendSample {
             id: BackendId(member.id),

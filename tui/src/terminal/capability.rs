@@ -142,8 +142,9 @@ mod tests {
             ("never", ColourDepth::None),
         ] {
             let choice = text.parse().unwrap();
-            let capability =
-                Capability::of_environment(choice, false, |name| (name == "NO_COLOR").then(|| "1".to_owned()));
+            let capability = Capability::of_environment(choice, false, |name| {
+                (name == "NO_COLOR").then(|| "1".to_owned())
+            });
             assert_eq!(capability.depth, depth);
         }
         assert!("lots".parse::<ColourChoice>().is_err());

@@ -37,10 +37,15 @@ const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
 pub fn at_depth(colour: Color, depth: ColourDepth) -> Color {
     match (depth, colour) {
         (ColourDepth::None, _) | (_, Color::Reset) => Color::Reset,
-        (ColourDepth::True, _) | (ColourDepth::Indexed, Color::Indexed(_)) => colour,
-        (ColourDepth::Indexed, _) => rgb(colour).map_or(colour, |wanted| Color::Indexed(nearest_indexed(wanted))),
-        (ColourDepth::Sixteen, Color::Indexed(0..16)) => colour,
-        (ColourDepth::Sixteen, _) => rgb(colour).map_or(colour, |wanted| Color::Indexed(nearest(wanted, 0..=15))),
+        (ColourDepth::True, _)
+        | (ColourDepth::Indexed, Color::Indexed(_))
+        | (ColourDepth::Sixteen, Color::Indexed(0..16)) => colour,
+        (ColourDepth::Indexed, _) => {
+            rgb(colour).map_or(colour, |wanted| Color::Indexed(nearest_indexed(wanted)))
+        }
+        (ColourDepth::Sixteen, _) => {
+            rgb(colour).map_or(colour, |wanted| Color::Indexed(nearest(wanted, 0..=15)))
+        }
     }
 }
 
@@ -138,7 +143,8 @@ fn ansi_parameters(parameters: &[u8]) -> String {
     let mut result: Vec<String> = Vec::new();
     while let Some(number) = numbers.next() {
         let indexed = matches!(number, "38" | "48") && numbers.next_if_eq(&"5").is_some();
-        match numbers.peek().and_then(|index| index.parse::<u8>().ok()).filter(|index| indexed && *index < 16) {
+        match numbers.peek().and_then(|index| index.parse::<u8>().ok()).filter(|index| indexed && *index < 16)
+        {
             Some(index) => {
                 numbers.next();
                 let base = if index < 8 { 30 } else { 90 - 8 };

@@ -42,10 +42,8 @@ impl InputThread {
 fn read_keys(tty: &Tty, wake: &PipeReader, mut notify: impl FnMut(KeyEvent) -> bool) -> io::Result<()> {
     loop {
         let readiness = wait(tty.input().as_fd(), PollFlags::IN, Some(wake.as_fd()), None)?;
-        let woken = !matches!(
-            wait(wake.as_fd(), PollFlags::IN, None, Some(Duration::ZERO)),
-            Ok(Readiness::NotYet)
-        );
+        let woken =
+            !matches!(wait(wake.as_fd(), PollFlags::IN, None, Some(Duration::ZERO)), Ok(Readiness::NotYet));
         if woken || readiness == Readiness::Gone {
             return Ok(());
         }

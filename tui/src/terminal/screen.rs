@@ -1,8 +1,8 @@
 //! A ratatui backend over a [`FrameWriter`]: silent when nothing changed, and never asking the terminal anything.
 
 use std::{
+    fs::File,
     io::{self, Write},
-    os::fd::AsFd,
 };
 
 use ratatui::{
@@ -25,6 +25,26 @@ pub trait Present: Backend {
 
     /// Forgets what is known of the terminal: it was somebody else's in between.
     fn forget(&mut self) {}
+}
+
+/// Where frames go.
+pub trait Output: Write {
+    /// How large its screen is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot tell.
+    fn size(&self) -> io::Result<Size>;
+}
+
+impl Output for File {
+    fn size(&self) -> io::Result<Size> {
+        // The stock backend opens /dev/tty for this, and runs `tput` where that fails.
+        let size = termios::tcgetwinsize(self)?;
+        // A serial line does not know its size.
+        let or = |value, fallback| if value == 0 { fallback } else { value };
+        Ok(Size::new(or(size.ws_col, 80), or(size.ws_row, 24)))
+    }
 }
 
 /// The terminal's screen.
@@ -55,7 +75,7 @@ impl<W: Write> Screen<W> {
     }
 }
 
-impl<W: Write + AsFd> Present for Screen<W> {
+impl<W: Output> Present for Screen<W> {
     fn present(&mut self) -> io::Result<usize> {
         self.frame.present()
     }
@@ -65,7 +85,7 @@ impl<W: Write + AsFd> Present for Screen<W> {
     }
 }
 
-impl<W: Write + AsFd> Backend for Screen<W> {
+impl<W: Output> Backend for Screen<W> {
     type Error = io::Error;
 
     fn draw<'a, I>(&mut self, content: I) -> io::Result<()>
@@ -116,11 +136,7 @@ impl<W: Write + AsFd> Backend for Screen<W> {
     }
 
     fn size(&self) -> io::Result<Size> {
-        // The stock backend opens /dev/tty for this, and runs `tput` where that fails.
-        let size = termios::tcgetwinsize(self.frame.output())?;
-        // A serial line does not know its size.
-        let or = |value, fallback| if value == 0 { fallback } else { value };
-        Ok(Size::new(or(size.ws_col, 80), or(size.ws_row, 24)))
+        self.frame.output().size()
     }
 
     fn window_size(&mut self) -> io::Result<WindowSize> {

@@ -201,9 +201,11 @@ mod tests {
         let dark = BUILT_IN[0].1;
         let error = Theme::parse("mine", &format!("sparkle = 3\n{dark}")).unwrap_err().to_string();
         assert!(error.contains("sparkle") && error.contains("mine"), "{error}");
-        let error = Theme::parse("mine", &dark.replace("#56b4e9\"\nsel", "#56b4eg\"\nsel")).unwrap_err().to_string();
+        let error =
+            Theme::parse("mine", &dark.replace("#56b4e9\"\nsel", "#56b4eg\"\nsel")).unwrap_err().to_string();
         assert!(error.contains("#56b4eg"), "{error}");
-        let error = Theme::parse("mine", &dark.replace("faint = 246", "faint = 256")).unwrap_err().to_string();
+        let error =
+            Theme::parse("mine", &dark.replace("faint = 246", "faint = 256")).unwrap_err().to_string();
         assert!(error.contains("256 is no colour"), "{error}");
         assert!(matches!(Theme::load("sunset"), Err(ThemeError::Unknown(_))));
         assert!(matches!(Theme::load("/nowhere/x.toml"), Err(ThemeError::Unreadable { .. })));

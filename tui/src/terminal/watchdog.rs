@@ -99,8 +99,7 @@ fn watch(tty: &Tty, shared: &Shared, tell: impl FnOnce(), on_abandon: Option<OnA
     let mut tell = Some(tell);
     let signal = loop {
         let state = shared.state();
-        let (state, _) =
-            shared.changed.wait_timeout(state, INTERVAL).unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = shared.changed.wait_timeout(state, INTERVAL).unwrap_or_else(PoisonError::into_inner);
         if state.ended {
             return;
         }

@@ -11,7 +11,7 @@ use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect, text::Li
 use super::{Answer, Dialog, field::Field, panel, preview::Preview, weight::parse_weight};
 use crate::{
     monitor::{
-        action::Action,
+        action::{Action, Context},
         data::Data,
         widget::text::{span, wrap},
     },
@@ -35,12 +35,18 @@ pub struct AddForm {
 }
 
 impl AddForm {
+    /// The contexts that its keys are looked up in.
+    pub const CONTEXTS: &'static [Context] = &[Context::Form, Context::Fields, Context::Always];
+
     /// For that service; the first backend on offer that it does not have is in the fields already.
     #[must_use]
     pub fn new(data: &Data, service: &str) -> Self {
         let port = data.service().map_or(0, |service| service.address.port());
-        let fields =
-            [Field::new("name", ""), Field::new("address", ""), Field::new("weight", DEFAULT_WEIGHT.to_string())];
+        let fields = [
+            Field::new("name", ""),
+            Field::new("address", ""),
+            Field::new("weight", DEFAULT_WEIGHT.to_string()),
+        ];
         let mut form = Self { service: service.to_owned(), port, fields, focus: 0, spare: 0, error: None };
         form.offer(data, 0);
         form
@@ -59,9 +65,9 @@ impl AddForm {
         data.spares
             .iter()
             .filter(|spare| {
-                !members.iter().any(|member| {
-                    member.name == spare.name || member.address == self.address_of(spare)
-                })
+                !members
+                    .iter()
+                    .any(|member| member.name == spare.name || member.address == self.address_of(spare))
             })
             .collect()
     }
@@ -115,7 +121,7 @@ impl AddForm {
             Action::Accept => match self.backend() {
                 Ok(backend) => {
                     return Preview::new(data, &self.service, vec![Change::Add(backend)])
-                        .map_or(Answer::Close, |preview| Answer::Next(Dialog::Preview(preview)));
+                        .map_or(Answer::Close, |preview| Answer::Next(Box::new(Dialog::Preview(preview))));
                 }
                 Err((field, error)) => {
                     self.focus = field;
@@ -144,16 +150,17 @@ impl AddForm {
             .map(|(index, field)| field.line(index == self.focus, WIDTH, look))
             .collect();
         lines.push(Line::default());
-        match &self.error {
-            Some(error) => lines.extend(wrap(error, 52).into_iter().map(|text| span(text, look.error()).into())),
-            None => {
-                let offers = self.offers(data).len();
-                if offers > 0 {
-                    let text = format!("{offers} on offer: Up and Down go through them.");
-                    lines.push(span(text, look.faint()).into());
-                }
-                lines.push(span("Enter shows what it moves, Tab the next field, Esc leaves.", look.faint()).into());
+        if let Some(error) = &self.error {
+            lines.extend(wrap(error, 52).into_iter().map(|text| span(text, look.error()).into()));
+        } else {
+            let offers = self.offers(data).len();
+            if offers > 0 {
+                let text = format!("{offers} on offer: Up and Down go through them.");
+                lines.push(span(text, look.faint()).into());
             }
+            lines.push(
+                span("Enter shows what it moves, Tab the next field, Esc leaves.", look.faint()).into(),
+            );
         }
         panel::draw(&format!("A new backend for {}", self.service), lines, &[], look, area, buffer);
     }

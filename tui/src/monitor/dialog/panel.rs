@@ -51,20 +51,16 @@ pub fn draw(
     let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width);
     let height = u16::try_from(lines.len() + 3 + usize::from(!buttons.is_empty())).unwrap_or(u16::MAX);
     let height = height.min(area.height);
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
+    let place =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(place, buffer);
     buffer.set_style(place, look.text());
     // On a terminal of few rows the frame is the first to go.
     let inner = if place.height >= 6 {
-        let block = Block::bordered()
-            .border_style(look.border())
-            .title(span(format!(" {title} "), look.heading()));
-        let block = if look.unicode() { block.border_type(BorderType::Rounded) } else { block.border_set(ASCII) };
+        let block =
+            Block::bordered().border_style(look.border()).title(span(format!(" {title} "), look.heading()));
+        let block =
+            if look.unicode() { block.border_type(BorderType::Rounded) } else { block.border_set(ASCII) };
         let inner = block.inner(place);
         block.render(place, buffer);
         Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }

@@ -1,7 +1,7 @@
 //! A change, shown before it is made: what it moves, and what of that had to move. Cancel has the focus.
 
 use maglev_core::{change::Change, plan::Plan, service::BackendState};
-use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line};
 
 use super::{
     Answer,
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     monitor::{
-        action::Action,
+        action::{Action, Context},
         data::{Data, Undo, service_of, words_of},
         message::Order,
-        number::{count, percent, several},
-        view::backends::mark,
+        number::{count, percent, several, short},
+        view::backends::{drain_words, mark},
         widget::text::{span, wrap},
     },
     source::{ChangeRequest, SourceError},
@@ -80,6 +80,9 @@ pub enum Undoing {
 }
 
 impl Preview {
+    /// The contexts that its keys are looked up in.
+    pub const CONTEXTS: &'static [Context] = &[Context::Preview, Context::Always];
+
     /// For those changes to the service of that name; `None` where there is no such service.
     #[must_use]
     pub fn new(data: &Data, service: &str, changes: Vec<Change>) -> Option<Self> {
@@ -94,7 +97,12 @@ impl Preview {
         }
         inverse.reverse();
         Some(Self {
-            request: ChangeRequest { service: service.to_owned(), changes, force: false, state_version: None },
+            request: ChangeRequest {
+                service: service.to_owned(),
+                changes,
+                force: false,
+                state_version: None,
+            },
             inverse,
             undoes: None,
             last_active: active_before > 0 && state.active_backends().count() == 0,
@@ -174,13 +182,17 @@ impl Preview {
     }
 
     fn stops(&self) -> &'static [Focus] {
-        if self.last_active { &[Focus::Cancel, Focus::Force, Focus::Act] } else { &[Focus::Cancel, Focus::Act] }
+        if self.last_active {
+            &[Focus::Cancel, Focus::Force, Focus::Act]
+        } else {
+            &[Focus::Cancel, Focus::Act]
+        }
     }
 
     fn step(&self, steps: usize) -> Focus {
-        let stops = self.stops();
-        let at = stops.iter().position(|stop| *stop == self.focus).unwrap_or(0);
-        stops[(at + steps) % stops.len()]
+        let order = self.stops();
+        let at = order.iter().position(|stop| *stop == self.focus).unwrap_or(0);
+        order[(at + steps) % order.len()]
     }
 
     /// Takes in a plan.
@@ -216,7 +228,8 @@ impl Preview {
         if data.frozen {
             self.stage = Stage::Refused(format!("{}; unfreeze first", error.message));
         } else {
-            self.note = Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
+            self.note =
+                Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
             self.stage = Stage::Behind;
         }
     }
@@ -248,6 +261,21 @@ impl Preview {
         Made { words, undo }
     }
 
+    /// What a backend that is to leave still carries.
+    fn at_stake(&self, change: &Change, data: &Data, look: &Look) -> Option<(String, Style)> {
+        let Change::Remove(name) = change else { return None };
+        let service = data.services().iter().find(|service| service.name == self.request.service)?;
+        let backend = service.backends.iter().find(|backend| backend.name == *name)?;
+        if backend.state == BackendState::Draining {
+            let (words, safe) = drain_words(service, backend);
+            return Some((format!("It is {words}."), if safe { look.good() } else { look.warning() }));
+        }
+        let rates = data.history.service(&service.name)?.backend(name)?.latest()?;
+        let words =
+            format!("It gets {} packets a second. To lose none, drain it first.", short(rates.packets));
+        Some((words, look.warning()))
+    }
+
     pub(super) fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let width = WIDTH.min(area.width.saturating_sub(6)).max(10);
         let mut lines: Vec<Line<'_>> = Vec::new();
@@ -259,6 +287,9 @@ impl Preview {
         }
         for change in &self.request.changes {
             say(consequence(change), look.text());
+            if let Some((words, style)) = self.at_stake(change, data, look) {
+                say(&words, style);
+            }
         }
         match &self.stage {
             Stage::Planning | Stage::Behind => say("Working out what it moves …", look.faint()),
@@ -268,7 +299,10 @@ impl Preview {
                 if self.last_active {
                     let mark = if self.request.force { "[x]" } else { "[ ]" };
                     let style = if self.focus == Focus::Force { look.selected() } else { look.warning() };
-                    say("No backend would be left that takes new connections: they would be dropped.", look.warning());
+                    say(
+                        "No backend would be left that takes new connections: they would be dropped.",
+                        look.warning(),
+                    );
                     lines.push(span(format!("{mark} Space: do it nevertheless"), style).into());
                 }
                 // What has to be read stands above; rows give way when there are many.
@@ -296,10 +330,14 @@ impl Preview {
 const fn consequence(change: &Change) -> &'static str {
     match change {
         Change::Add(_) => "It takes its share of the slots; connections that are there stay where they are.",
-        Change::Drain(_) => "It gets no new connections. Those that it has stay with it as long as they are used.",
+        Change::Drain(_) => {
+            "It gets no new connections. Those that it has stay with it as long as they are used."
+        }
         Change::Undrain(_) => "It gets its slots back, and new connections with them.",
-        Change::Remove(_) => "It leaves at once. Connections that it still has break.",
-        Change::SetWeight(..) => "Its share of the slots changes; connections that are there stay where they are.",
+        Change::Remove(_) => "It leaves at once, and connections that it still has break.",
+        Change::SetWeight(..) => {
+            "Its share of the slots changes; connections that are there stay where they are."
+        }
     }
 }
 
@@ -322,7 +360,8 @@ fn table(plan: &Plan, data: &Data, look: &Look, room: usize) -> Vec<Line<'static
     if rows.len() + 1 > room {
         rows.sort_by_key(|row| std::cmp::Reverse(row.before.abs_diff(row.after)));
     }
-    let mut lines = vec![Line::from(span("  BACKEND         BEFORE           AFTER   CHANGE", look.heading()))];
+    let mut lines =
+        vec![Line::from(span("  BACKEND         BEFORE           AFTER   CHANGE", look.heading()))];
     let shown = if rows.len() + 1 > room { room.saturating_sub(2) } else { rows.len() };
     let draining = |name: &str| {
         data.services()

@@ -6,7 +6,7 @@ use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect, text::Li
 use super::{Answer, Dialog, field::Field, panel, preview::Preview};
 use crate::{
     monitor::{
-        action::Action,
+        action::{Action, Context},
         data::Data,
         widget::text::{span, wrap},
     },
@@ -23,6 +23,9 @@ pub struct WeightForm {
 }
 
 impl WeightForm {
+    /// The contexts that its keys are looked up in.
+    pub const CONTEXTS: &'static [Context] = &[Context::Form, Context::Always];
+
     /// For that backend of that service.
     #[must_use]
     pub fn new(service: &str, backend: &BackendSample) -> Self {
@@ -56,7 +59,7 @@ impl WeightForm {
             Ok(weight) => {
                 let change = Change::SetWeight(self.backend.clone(), weight);
                 Preview::new(data, &self.service, vec![change])
-                    .map_or(Answer::Close, |preview| Answer::Next(Dialog::Preview(preview)))
+                    .map_or(Answer::Close, |preview| Answer::Next(Box::new(Dialog::Preview(preview))))
             }
             Err(error) => {
                 self.error = Some(error);
@@ -72,11 +75,19 @@ impl WeightForm {
 
     pub(super) fn draw(&self, look: &Look, area: Rect, buffer: &mut Buffer) {
         let mut lines: Vec<Line<'_>> = vec![self.weight.line(true, 20, look), Line::default()];
-        match &self.error {
-            Some(error) => lines.extend(wrap(error, 50).into_iter().map(|text| span(text, look.error()).into())),
-            None => lines.push(span("1 to 65,535. Enter shows what it moves, Esc leaves.", look.faint()).into()),
+        if let Some(error) = &self.error {
+            lines.extend(wrap(error, 50).into_iter().map(|text| span(text, look.error()).into()));
+        } else {
+            lines.push(span("1 to 65,535. Enter shows what it moves, Esc leaves.", look.faint()).into());
         }
-        panel::draw(&format!("Weight of {} in {}", self.backend, self.service), lines, &[], look, area, buffer);
+        panel::draw(
+            &format!("Weight of {} in {}", self.backend, self.service),
+            lines,
+            &[],
+            look,
+            area,
+            buffer,
+        );
     }
 }
 

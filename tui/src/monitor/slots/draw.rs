@@ -39,7 +39,7 @@ impl Colouring {
         match self {
             Self::Owner => "owner",
             Self::Hits => "hits",
-            Self::Age => "last change",
+            Self::Age => "age",
         }
     }
 }
@@ -89,9 +89,15 @@ pub fn draw(
     // Names are looked up once, not once a pixel.
     let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
         let of = |name: &str| (data.colours.number(name), data.colours.letter(name));
-        service.backends.iter().map(|backend| (backend.id, of(&backend.name))).map(|(id, (n, l))| (id, n, l)).collect()
+        service
+            .backends
+            .iter()
+            .map(|backend| (backend.id, of(&backend.name)))
+            .map(|(id, (n, l))| (id, n, l))
+            .collect()
     });
-    let owner = |id: BackendId| numbers.iter().find(|(other, ..)| *other == id).map(|(_, n, letter)| (*n, *letter));
+    let owner =
+        |id: BackendId| numbers.iter().find(|(other, ..)| *other == id).map(|(_, n, letter)| (*n, *letter));
 
     for cell_row in 0..area.height {
         let y = area.y + cell_row;
@@ -103,13 +109,18 @@ pub fn draw(
         if gutter > 0 {
             let here = cursor.is_some_and(|(_, cursor_row)| cursor_row / in_cell == row / in_cell);
             let style = if here { look.accent() } else { look.faint() };
-            let label = format!("{:>width$} ", count(u64::from(first.start)), width = usize::from(gutter - 1));
+            let label =
+                format!("{:>width$} ", count(u64::from(first.start)), width = usize::from(gutter - 1));
             line(span(label, style), Rect { y, height: 1, ..area }, buffer);
         }
         for (x, column) in (area.x + gutter..area.right()).zip(0..window.columns) {
             let Some(cell) = buffer.cell_mut((x, y)) else { continue };
             let at_cursor = |row: u32| cursor == Some((column, row));
             let pixel = raster.pixel(column, row);
+            if !pixel.there {
+                // Behind the end of the table: not even a block, for that would have the text's colour.
+                continue;
+            }
             if half_blocks {
                 let lower = raster.pixel(column, row + 1);
                 let shade = |pixel: Pixel, row: u32| {

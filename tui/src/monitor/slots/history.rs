@@ -19,16 +19,33 @@ pub struct SlotHistory {
 }
 
 impl SlotHistory {
-    pub(in crate::monitor) fn add(
+    fn fit(&mut self, slots: &Slots) {
+        if self.rates.len() != slots.len() {
+            *self = Self { rates: vec![0.0; slots.len()], changed: vec![0; slots.len()], known: false };
+        }
+    }
+
+    /// Dates the slots that changed owner since the sample before, which was taken at about `at`.
+    pub(in crate::monitor) fn changes(&mut self, before: Option<&Slots>, now: &Slots, at: Duration) {
+        self.fit(now);
+        let Some(before) = before.filter(|before| before.len() == now.len()) else { return };
+        let moment = tenths(at);
+        for (changed, (before, now)) in self.changed.iter_mut().zip(before.owner.iter().zip(now.owner.iter()))
+        {
+            if before != now {
+                *changed = moment;
+            }
+        }
+    }
+
+    /// Smoothes in how often slots were hit between two samples.
+    pub(in crate::monitor) fn rates_between(
         &mut self,
         before: Option<&Slots>,
         now: &Slots,
         elapsed: Duration,
-        at: Duration,
     ) {
-        if self.rates.len() != now.len() {
-            *self = Self { rates: vec![0.0; now.len()], changed: vec![0; now.len()], known: false };
-        }
+        self.fit(now);
         let Some(before) = before.filter(|before| before.len() == now.len() && !elapsed.is_zero()) else {
             return;
         };
@@ -42,12 +59,6 @@ impl SlotHistory {
             }
         }
         self.known = true;
-        let moment = tenths(at);
-        for (changed, (before, now)) in self.changed.iter_mut().zip(before.owner.iter().zip(now.owner.iter())) {
-            if before != now {
-                *changed = moment;
-            }
-        }
     }
 
     /// Hits a second of each slot, smoothed.
@@ -93,13 +104,15 @@ mod tests {
         let mut history = SlotHistory::default();
         let second = Duration::from_secs(1);
         let (first, next) = (slots([1, 1, 2], [0, 50, 9]), slots([1, 2, 2], [100, 50, 3]));
-        history.add(None, &first, Duration::ZERO, second);
+        history.changes(None, &first, second);
+        history.rates_between(None, &first, Duration::ZERO);
         assert!(!history.known());
-        history.add(Some(&first), &next, second, 2 * second);
+        history.changes(Some(&first), &next, 2 * second);
+        history.rates_between(Some(&first), &next, second);
         assert_eq!(history.rates(), [100.0, 0.0, 0.0], "the last one began anew");
         assert_eq!(history.since_change(1, 5 * second), Some(3 * second));
         assert_eq!(history.since_change(0, 5 * second), None);
-        history.add(Some(&next), &next, second, 3 * second);
-        assert_eq!(history.rates()[0], 80.0);
+        history.rates_between(Some(&next), &next, second);
+        assert!((history.rates()[0] - 80.0).abs() < 0.01);
     }
 }

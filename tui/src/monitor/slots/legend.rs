@@ -65,7 +65,8 @@ fn owners(data: &Data, service: &ServiceSample, look: &Look) -> Vec<Vec<Span<'st
     } else {
         ("CAPITALS".to_owned(), look.text())
     };
-    entries.push(vec![span(sign, style), span(format!(": settling, {}", count(settling as u64)), look.text())]);
+    entries
+        .push(vec![span(sign, style), span(format!(": settling, {}", count(settling as u64)), look.text())]);
     entries
 }
 
@@ -89,7 +90,7 @@ fn hits(scale: Scale, look: &Look) -> Vec<Vec<Span<'static>>> {
         spans.push(span(format!(" {}  ", short(f64::from(begins))), look.text()));
         entries.push(spans);
     }
-    entries.push(vec![span("hits/s and up, of a pixel's hottest slot  ", look.faint())]);
+    entries.push(vec![span("hits/s and up (the hottest slot of a pixel)  ", look.faint())]);
     if look.half_blocks() {
         entries.push(vec![swatch(7, &look.heat_settling, look), span(" settling", look.text())]);
     } else {
@@ -100,9 +101,15 @@ fn hits(scale: Scale, look: &Look) -> Vec<Vec<Span<'static>>> {
 
 fn ages(look: &Look) -> Vec<Vec<Span<'static>>> {
     let mut entries = Vec::new();
-    for (level, words) in
-        [(11, "just now"), (9, "5 s"), (7, "20 s"), (5, "90 s"), (3, "10 min"), (1, "longer"), (0, "not seen to change")]
-    {
+    for (level, words) in [
+        (11, "just now"),
+        (9, "5 s"),
+        (7, "20 s"),
+        (5, "90 s"),
+        (3, "10 min"),
+        (1, "longer"),
+        (0, "not seen to change"),
+    ] {
         entries.push(vec![swatch(level, &look.age, look), span(format!(" {words}  "), look.text())]);
     }
     entries

@@ -10,8 +10,9 @@ use crate::terminal::theme::LEVELS;
 /// How far a value may lie off the middle of its level before the level changes: half a level would have pixels at an
 /// edge flicker, and each flicker is traffic.
 const HOLD: f32 = 0.9;
-/// The lowest level above none begins at this part of the top.
-const FLOOR: f32 = 1.0 / 2048.0;
+/// The lowest level above none begins at this part of the top, or at half a hit a second where that is less: a few hot
+/// slots must not leave all others in one level.
+const FLOOR: f32 = 1.0 / 512.0;
 /// Up to these many seconds after a change a pixel has the levels from the top down; later the one above none.
 const AGES: [f32; LEVELS - 2] = [1.5, 3.0, 5.0, 10.0, 20.0, 40.0, 90.0, 180.0, 600.0, 1800.0];
 
@@ -22,11 +23,11 @@ pub struct Pixel {
     pub there: bool,
     /// Who owns most of its slots.
     pub owner: BackendId,
-    /// Whether at least half of them are settling.
+    /// Whether at least a third of them are settling: that is where an owner had most of them and lost them.
     pub settling: bool,
     /// How often the most hit one is hit.
     pub heat: u8,
-    /// How long ago the last one changed.
+    /// How long ago a third of them, the latest ones, changed.
     pub age: u8,
 }
 
@@ -53,6 +54,10 @@ impl Scale {
         Self { top: top.unwrap_or(most) }
     }
 
+    fn floor(self) -> f32 {
+        FLOOR.min(0.5 / self.top)
+    }
+
     /// Where a rate lies among the levels, with fractions; below 1 is none.
     fn position(self, rate: f32) -> f32 {
         if rate <= 0.0 || self.top <= 0.0 {
@@ -60,7 +65,7 @@ impl Scale {
         }
         #[expect(clippy::cast_precision_loss, reason = "a dozen")]
         let levels = (LEVELS - 1) as f32;
-        let share = 1.0 - (rate / self.top).ln() / FLOOR.ln();
+        let share = 1.0 - (rate / self.top).ln() / self.floor().ln();
         1.0 + (share * levels).clamp(0.0, levels - 0.001)
     }
 
@@ -69,7 +74,7 @@ impl Scale {
     pub fn begins(self, level: u8) -> f32 {
         #[expect(clippy::cast_precision_loss, reason = "a dozen")]
         let share = f32::from(level.saturating_sub(1)) / (LEVELS - 1) as f32;
-        self.top * FLOOR.powf(1.0 - share)
+        self.top * self.floor().powf(1.0 - share)
     }
 
     /// The level of a rate; the one it had before where it is close.
@@ -82,7 +87,11 @@ impl Scale {
         {
             return before;
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the last level")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to the last level"
+        )]
         let level = position as u8;
         level
     }
@@ -124,7 +133,7 @@ impl Raster {
         // Levels are held only where the picture is the same one.
         let held = window == self.window && scale == self.scale;
         let before = std::mem::take(&mut self.pixels);
-        let mut owners = Vec::new();
+        let (mut owners, mut ages) = (Vec::new(), Vec::new());
         for row in 0..window.rows {
             for column in 0..window.columns {
                 let range = window.slots_of(column, row);
@@ -137,15 +146,19 @@ impl Raster {
                 let previous = &slots.previous[range.clone()];
                 let settling = previous.iter().filter(|previous| !previous.is_none()).count();
                 let rate = rates.get(range.clone()).unwrap_or_default().iter().copied().fold(0.0, f32::max);
-                let since = history.and_then(|history| {
-                    range.clone().filter_map(|slot| history.since_change(slot, now)).min()
-                });
+                ages.clear();
+                if let Some(history) = history {
+                    ages.extend(range.clone().filter_map(|slot| history.since_change(slot, now)));
+                }
+                ages.sort_unstable();
+                let third = range.len().div_ceil(3);
+                let since = ages.get(third - 1);
                 self.pixels.push(Pixel {
                     there: true,
                     owner: most(&slots.owner[range.clone()], &mut owners),
-                    settling: settling * 2 >= range.len(),
+                    settling: settling >= third,
                     heat: scale.level(rate, before.get(index).filter(|_| held).map(|pixel| pixel.heat)),
-                    age: since.map_or(0, age_level),
+                    age: since.map_or(0, |since| age_level(*since)),
                 });
             }
         }
@@ -173,11 +186,11 @@ mod tests {
     #[test]
     fn the_scale_stays_until_it_is_far_off() {
         let scale = Scale::default().following(730.0);
-        assert_eq!(scale.top, 1000.0);
+        assert_eq!(scale, Scale { top: 1000.0 });
         assert_eq!(scale.following(990.0), scale);
         assert_eq!(scale.following(210.0), scale);
-        assert_eq!(scale.following(1100.0).top, 2000.0);
-        assert_eq!(scale.following(150.0).top, 200.0);
+        assert_eq!(scale.following(1100.0), Scale { top: 2000.0 });
+        assert_eq!(scale.following(150.0), Scale { top: 200.0 });
         assert_eq!(scale.following(0.0), Scale::default());
     }
 

@@ -61,7 +61,8 @@ impl NextInLine {
             LookupTable::of_service(&without, &seed).map(|table| table.slots().to_vec()).unwrap_or_default()
         });
         let next = *table.get(slot as usize)?;
-        (next != NO_BACKEND).then(|| service.backends.get(next as usize).map(|backend| backend.name.clone()))?
+        (next != NO_BACKEND)
+            .then(|| service.backends.get(next as usize).map(|backend| backend.name.clone()))?
     }
 }
 
@@ -91,7 +92,9 @@ impl Story {
                 .map(|previous| data.backend_of(*previous).map_or("?", |backend| &backend.name).to_owned()),
             since: history.and_then(|history| history.since_change(index, sample.taken_at)),
             hits: service.slots.hits.get(index).copied().unwrap_or(0),
-            rate: history.filter(|history| history.known()).and_then(|history| history.rates().get(index).copied()),
+            rate: history
+                .filter(|history| history.known())
+                .and_then(|history| history.rates().get(index).copied()),
             position,
             next: cache.of(data, service, owner_id, slot),
         })
@@ -113,7 +116,8 @@ impl Story {
             (None, Some(since)) => format!("owned by {owner} for {}, settled", seconds(since)),
             (None, None) => format!("owned by {owner}, settled, unchanged since this monitor looks"),
         });
-        let rate = self.rate.map_or_else(String::new, |rate| format!(", {} a second", short(f64::from(rate))));
+        let rate =
+            self.rate.map_or_else(String::new, |rate| format!(", {} a second", short(f64::from(rate))));
         words.push(format!("{}{rate}", several(self.hits, "hit", "hits")));
         if let Some(position) = self.position {
             words.push(format!("{owner} asks for it as its {} slot", ordinal(position)));

@@ -16,9 +16,9 @@ use super::{
 use crate::{
     monitor::{
         action::Action,
-        data::Data,
+        data::{Data, NoticeTone},
         dialog,
-        number::{count, several},
+        number::count,
         view::{Component, Outcome, chrome::Layout},
         widget::text::{line, span, wrap},
     },
@@ -65,7 +65,13 @@ impl Parts {
             y += height;
             part
         };
-        Self { header: next(header), map: next(map), minimap: next(minimap), legend: next(legend), story: next(story) }
+        Self {
+            header: next(header),
+            map: next(map),
+            minimap: next(minimap),
+            legend: next(legend),
+            story: next(story),
+        }
     }
 }
 
@@ -138,13 +144,11 @@ impl Component for SlotsView {
             Action::First => 0,
             Action::Last => u32::MAX,
             Action::NextSettling | Action::PreviousSettling => {
-                match self.settling(data, action == Action::NextSettling) {
-                    Some(slot) => slot,
-                    None => {
-                        data.say(crate::monitor::data::NoticeTone::Good, "no slot is settling");
-                        self.cursor
-                    }
+                let next = self.settling(data, action == Action::NextSettling);
+                if next.is_none() {
+                    data.say(NoticeTone::Good, "no slot is settling");
                 }
+                next.unwrap_or(self.cursor)
             }
             Action::Hottest => {
                 self.go_to_hottest(data, |_| true);
@@ -173,7 +177,7 @@ impl Component for SlotsView {
             _ => {
                 // The owner is bound by name here and now, wherever the cursor goes later.
                 let owner = self.story.as_ref().and_then(|story| story.owner.clone());
-                return dialog::for_backend(action, data, owner);
+                return dialog::for_backend(action, data, owner.as_deref());
             }
         };
         self.cursor = moved.min(Self::last(data));
@@ -237,15 +241,22 @@ impl SlotsView {
         let settling = data.service().map_or(0, |service| service.slots.settling()) as u64;
         let dash = look.either("–", "-");
         let dot = look.either("·", "|");
+        let part = if u64::from(shown.end - shown.start) == u64::from(window.slots) {
+            format!("all {} slots", count(u64::from(window.slots)))
+        } else {
+            format!(
+                "slots {}{dash}{} of {}",
+                count(u64::from(shown.start)),
+                count(u64::from(shown.end.saturating_sub(1))),
+                count(u64::from(window.slots)),
+            )
+        };
         let mut spans = vec![
             span(format!(" by {}", self.colouring.title()), look.accent()),
             span(
                 format!(
-                    " {dot} slots {}{dash}{} of {} {dot} pixel {} {dot} row {} ",
-                    count(u64::from(shown.start)),
-                    count(u64::from(shown.end.saturating_sub(1))),
-                    count(u64::from(window.slots)),
-                    several(u64::from(window.per_pixel), "slot", "slots"),
+                    " {dot} {part} {dot} pixel {} {dot} row {} ",
+                    count(u64::from(window.per_pixel)),
                     count(u64::from(window.row_slots())),
                 ),
                 look.text(),
@@ -279,7 +290,8 @@ impl SlotsView {
                 span(look.either("─", "-"), look.border())
             }
         });
-        let spans: Vec<Span<'_>> = [span(" ".repeat(usize::from(left)), look.text())].into_iter().chain(cells).collect();
+        let spans: Vec<Span<'_>> =
+            [span(" ".repeat(usize::from(left)), look.text())].into_iter().chain(cells).collect();
         line(Line::from(spans), area, buffer);
     }
 

@@ -38,7 +38,7 @@ impl Window {
         }
         let window = Self { per_pixel: per_pixel.max(1), ..self };
         let row = window.row_of(cursor);
-        window.from_row(row.saturating_sub(self.rows / 2))
+        window.at_row(row.saturating_sub(self.rows / 2))
     }
 
     /// The next step in: half as many slots in a pixel, to a power of two.
@@ -62,15 +62,15 @@ impl Window {
     pub fn following(self, cursor: u32) -> Self {
         let (row, top) = (self.row_of(cursor), self.row_of(self.first));
         if row < top {
-            self.from_row(row)
+            self.at_row(row)
         } else if row >= top + self.rows {
-            self.from_row((row + 1).saturating_sub(self.rows))
+            self.at_row((row + 1).saturating_sub(self.rows))
         } else {
             self
         }
     }
 
-    fn from_row(self, row: u32) -> Self {
+    fn at_row(self, row: u32) -> Self {
         let total = self.slots.div_ceil(self.row_slots());
         let row = row.min(total.saturating_sub(self.rows));
         Self { first: row * self.row_slots(), ..self }
@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn the_overview_has_every_slot() {
-        for (slots, columns, rows) in [(16_381, 70, 26), (251, 70, 26), (131_071, 40, 3), (5, 1, 1), (3, 0, 0)] {
+        for (slots, columns, rows) in
+            [(16_381, 70, 26), (251, 70, 26), (131_071, 40, 3), (5, 1, 1), (3, 0, 0)]
+        {
             let window = Window::overview(slots, columns, rows);
             assert!(columns * rows == 0 || window.shown() == (0..slots), "{window:?}");
         }

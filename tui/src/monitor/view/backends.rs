@@ -20,7 +20,7 @@ use crate::{
         history::{Rates, Track},
         number::{count, duration, percent, rate},
         widget::{
-            graph::sparkline,
+            graph::{chart, sparkline},
             table::{self, Column, Rows},
             text::{line, span, split_bottom, wrap},
         },
@@ -86,10 +86,10 @@ pub fn due(service: &ServiceSample, backend: &BackendSample) -> f64 {
 #[must_use]
 pub fn drain_words(service: &ServiceSample, backend: &BackendSample) -> (String, bool) {
     let Some(quiet) = backend.quiet else {
-        return ("never got a packet: safe to remove".to_owned(), true);
+        return ("quiet, it never got a packet: safe to remove".to_owned(), true);
     };
     if service.tracking == Tracking::Never {
-        return ("nothing is held for it: safe to remove".to_owned(), true);
+        return ("of no consequence, for nothing is held for it: safe to remove".to_owned(), true);
     }
     // To the second: what stands here changes as seldom as it can.
     let told = std::time::Duration::from_secs(quiet.as_secs());
@@ -111,8 +111,10 @@ pub fn mark(colour: usize, letter: char, look: &Look) -> Span<'static> {
 
 fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
     type Cell<'a> = fn(&Row<'a>, &Look, u16) -> Line<'static>;
-    let text = |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
-    let number = |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
+    let text =
+        |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
+    let number =
+        |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
     vec![
         text("BACKEND", name, 0, |row, look, _| {
             let name = span(format!(" {}", row.backend.name), look.text());
@@ -131,7 +133,9 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
         }),
         number("PKT/S", 5, 2, |row, look, _| span(rate(row.rates.map(|r| r.packets)), look.text()).into()),
         number("BIT/S", 5, 9, |row, look, _| span(rate(row.rates.map(|r| r.bits)), look.text()).into()),
-        number("NEW/S", 5, 3, |row, look, _| span(rate(row.rates.map(|r| r.new_connections)), look.text()).into()),
+        number("NEW/S", 5, 3, |row, look, _| {
+            span(rate(row.rates.map(|r| r.new_connections)), look.text()).into()
+        }),
         number("NEW%", 5, 7, |row, look, _| span(row.share(), look.text()).into()),
         number("DUE%", 5, 8, |row, look, _| span(row.due(), look.faint()).into()),
         number("HELD/S", 6, 5, |row, look, _| {
@@ -140,14 +144,18 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
             span(rate(held), style).into()
         }),
         Column {
-            title: "PKT/S TREND",
+            title: "TREND",
             width: 8,
             number: false,
             grows: true,
             rank: 6,
             cell: |row, look, width| {
-                let values: Vec<Option<f64>> =
-                    row.track.iter().flat_map(|track| track.last(usize::from(width))).map(|r| r.map(|r| r.packets)).collect();
+                let values: Vec<Option<f64>> = row
+                    .track
+                    .iter()
+                    .flat_map(|track| track.last(usize::from(width)))
+                    .map(|r| r.map(|r| r.packets))
+                    .collect();
                 sparkline(&values, width, Style::new().fg(look.backend(row.colour)), look)
             },
         },
@@ -165,7 +173,10 @@ impl Component for Backends {
             Action::First => data.step_backend(isize::MIN),
             Action::Last => data.step_backend(isize::MAX),
             Action::Open => return Outcome::Go(ViewName::Slots),
-            _ => return dialog::for_backend(action, data, data.backend.clone()),
+            _ => {
+                let chosen = data.backend.clone();
+                return dialog::for_backend(action, data, chosen.as_deref());
+            }
         }
         Outcome::Done
     }
@@ -181,8 +192,9 @@ impl Component for Backends {
             selected: backends.iter().position(|backend| Some(&backend.name) == data.backend.as_ref()),
         };
         let wanted = u16::try_from(backends.len() + 2).unwrap_or(u16::MAX);
-        let below = area.height.saturating_sub(wanted).clamp(3, 16);
-        let (top, bottom) = split_bottom(area, if area.height >= 10 { below } else { 0 });
+        // The chosen backend in words takes what the rows leave, and some lines even where they leave none.
+        let words = if area.height >= 10 { 3 } else { 0 };
+        let (top, bottom) = split_bottom(area, area.height.saturating_sub(wanted).max(words));
         let row = |index: usize| Some(Row::of(data, service, backends.get(index)?));
         let name = backends.iter().map(|backend| backend.name.chars().count() + 2).max().unwrap_or(0);
         let name = u16::try_from(name.clamp(8, 24)).unwrap_or(24);
@@ -209,23 +221,65 @@ fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer
         span(" ", look.text()),
         mark(row.colour, row.letter, look),
         span(format!(" {} ", backend.name), look.heading()),
-        span(format!("{} of {} ({} {})", backend.address, service.name, service.address, service.protocol), look.text()),
+        span(
+            format!("{} of {} ({} {})", backend.address, service.name, service.address, service.protocol),
+            look.text(),
+        ),
     ]);
     rest = line(title, rest, buffer);
-    let words = format!(
-        "Weight {} calls for {} of the new connections. It owns {} of the slots ({} of {}) and gets {} of the new \
-         connections. Since it was added: {} packets, {} connections, {} packets held.",
-        backend.weight,
-        row.due(),
+    let owns = format!(
+        "It owns {} of the slots ({} of {})",
         percent(f64::from(backend.slots), slots),
         count(u64::from(backend.slots)),
         count(service.slots.len() as u64),
-        row.share(),
+    );
+    let calls = match backend.state {
+        BackendState::Active => {
+            let (weight, due, share) = (backend.weight, row.due(), row.share());
+            let gets = if row.rates.is_some() {
+                format!(" and gets {share} of the new connections")
+            } else {
+                String::new()
+            };
+            format!("Weight {weight} calls for {due} of the new connections. {owns}{gets}.")
+        }
+        BackendState::Draining => {
+            format!(
+                "It drains: no new connections are sent to it. {owns}; its weight of {} waits.",
+                backend.weight
+            )
+        }
+    };
+    let words = format!(
+        "{calls} Since it was added: {} packets, {} connections, {} packets held.",
         count(backend.counters.packets),
         count(backend.counters.new_connections),
         count(backend.counters.held_packets),
     );
     for text in wrap(&words, rest.width.saturating_sub(2)) {
         rest = line(span(format!(" {text}"), look.text()), rest, buffer);
+    }
+    draw_past(&row, look, rest, buffer);
+}
+
+/// Packets a second of the chosen backend, as far back as there is room for.
+fn draw_past(row: &Row<'_>, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let rest = line("", area, buffer);
+    let Some(track) = row.track.filter(|_| rest.height >= 3) else { return };
+    let width = rest.width.saturating_sub(10);
+    let values: Vec<Option<f64>> =
+        track.last(usize::from(width)).map(|rates| rates.map(|r| r.packets)).collect();
+    let Some(top) = values.iter().flatten().copied().reduce(f64::max) else { return };
+    let height = rest.height.min(6);
+    let rows = chart(&values, width, height, Style::new().fg(look.backend(row.colour)), look);
+    for ((index, bars), y) in rows.into_iter().enumerate().zip(rest.y..) {
+        let label = match index {
+            0 => format!("{:>6} ", rate(Some(top))),
+            1 => " pkt/s ".to_owned(),
+            _ => String::new(),
+        };
+        let mut text = Line::from(span(format!(" {label:<7}"), look.faint()));
+        text.spans.extend(bars.spans);
+        line(text, Rect { y, height: 1, ..rest }, buffer);
     }
 }

@@ -62,22 +62,25 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     if data.frozen {
         spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
     }
-    let wide = area.width >= 60;
-    spans.push(span(if wide { "maglev-top " } else { "" }, look.heading()));
-    spans.push(span(data.identity.name.clone(), look.text()));
-    if wide && !data.identity.attached.is_empty() {
-        spans.push(span(format!(" on {}", data.identity.attached), look.faint()));
-    }
-    if let Some(reason) = &data.identity.read_only {
-        spans.push(span(format!(" READ-ONLY: {reason}"), look.warning()));
-    }
-    let left = Line::from(spans);
+    let attached = Some(&data.identity.attached).filter(|attached| !attached.is_empty());
+    let read_only = data.identity.read_only.as_ref().map(|reason| format!(" READ-ONLY: {reason}"));
     let totals = Line::from(span(totals(data), look.text()));
-    let room = usize::from(area.width);
+    let name = [span("maglev-top ", look.heading()), span(data.identity.name.clone(), look.text())];
+    spans.extend(name);
+    if let Some(text) = read_only {
+        spans.push(span(text, look.warning()));
+    }
+    let mut left = Line::from(spans);
+    if let Some(attached) = attached {
+        let text = span(format!(" on {attached}"), look.faint());
+        if left.width() + text.width() + totals.width() < usize::from(area.width) {
+            left.push_span(text);
+        }
+    }
     let (left_width, totals_width) = (left.width(), totals.width());
     line(left, area, buffer);
-    if left_width + totals_width < room {
-        let x = area.x + area.width - u16::try_from(totals_width).unwrap_or(0);
+    if left_width + totals_width < usize::from(area.width) {
+        let x = area.right() - u16::try_from(totals_width).unwrap_or(0);
         line(totals, Rect { x, width: area.right() - x, ..area }, buffer);
     }
 }
@@ -97,7 +100,7 @@ fn totals(data: &Data) -> String {
         bits += rates.bits;
         new += rates.new_connections;
     }
-    format!("{} pkt/s  {} bit/s  {} new/s", short(packets), short(bits), short(new))
+    format!("{} pkt/s  {} bit/s  {} new/s ", short(packets), short(bits), short(new))
 }
 
 /// Draws the tabs, and which service is chosen.
@@ -167,13 +170,15 @@ pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer
     let read_only = data.identity.read_only.is_some();
     let shown = shown.filter(|binding| !(read_only && binding.changes)).map(|binding| {
         let label = if binding.action == Action::Freeze && data.frozen { "unfreeze" } else { binding.label };
-        let keys = [span(binding.keys[0].to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
+        let keys =
+            [span(binding.keys[0].to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
         let last = matches!(binding.action, Action::Help | Action::Quit);
         (last, keys)
     });
     let (last, first): (Vec<_>, Vec<_>) = shown.partition(|(last, _)| *last);
     let width = |keys: &[Span<'_>]| keys.iter().map(Span::width).sum::<usize>();
-    let mut room = usize::from(area.width).saturating_sub(1 + last.iter().map(|(_, keys)| width(keys)).sum::<usize>());
+    let mut room =
+        usize::from(area.width).saturating_sub(1 + last.iter().map(|(_, keys)| width(keys)).sum::<usize>());
     let mut spans = vec![Span::raw(" ")];
     for (_, keys) in first {
         if width(&keys) > room {

@@ -26,8 +26,10 @@ pub struct Events {
 
 fn columns<'a>() -> Vec<Column<&'a Event>> {
     type Cell<'a> = fn(&&'a Event, &Look, u16) -> Line<'static>;
-    let text = |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
-    let number = |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
+    let text =
+        |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
+    let number =
+        |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
     vec![
         number("NR", 4, 8, |event, look, _| span(event.sequence.to_string(), look.faint()).into()),
         text("TIME UTC", 8, 3, |event, look, _| span(clock(event.at), look.text()).into()),

@@ -38,7 +38,7 @@ fn lines(look: &Look) -> Vec<Line<'static>> {
                 span(format!("  {:<13}", keys.join(" ")), look.accent()),
                 span(binding.description, look.text()),
                 span(also, look.faint()),
-                span(if binding.changes { " - after a preview" } else { "" }, look.faint()),
+                span(if binding.changes { " (shown first)" } else { "" }, look.faint()),
             ]));
         }
     }

@@ -32,7 +32,8 @@ struct Row {
 
 fn columns() -> Vec<Column<Row>> {
     type Cell = fn(&Row, &Look, u16) -> Line<'static>;
-    let number = |title, width, rank, cell: Cell| Column { title, width, number: true, grows: false, rank, cell };
+    let number =
+        |title, width, rank, cell: Cell| Column { title, width, number: true, grows: false, rank, cell };
     vec![
         number("CPU", 4, 0, |row, look, _| span(row.number.to_string(), look.text()).into()),
         number("PKT/S", 6, 1, |row, look, _| span(rate(row.rate), look.text()).into()),

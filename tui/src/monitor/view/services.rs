@@ -31,8 +31,10 @@ struct Row<'a> {
 
 fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
     type Cell<'a> = fn(&Row<'a>, &Look, u16) -> Line<'static>;
-    let text = |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
-    let number = |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
+    let text =
+        |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
+    let number =
+        |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
     vec![
         text("SERVICE", name, 0, |row, look, _| span(row.service.name.clone(), look.text()).into()),
         text("ADDRESS", 15, 6, |row, look, _| span(row.service.address.to_string(), look.text()).into()),
@@ -43,7 +45,9 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
             let style = if active == 0 { look.error() } else { look.text() };
             span(format!("{active}/{}", backends.len()), style).into()
         }),
-        number("SLOTS", 7, 10, |row, look, _| span(count(row.service.slots.len() as u64), look.text()).into()),
+        number("SLOTS", 7, 10, |row, look, _| {
+            span(count(row.service.slots.len() as u64), look.text()).into()
+        }),
         number("SETTLING", 8, 4, |row, look, _| {
             let settling = row.service.slots.settling() as u64;
             let style = if settling == 0 { look.faint() } else { look.draining() };
@@ -51,17 +55,25 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
         }),
         number("PKT/S", 5, 1, |row, look, _| span(rate(row.rates.map(|r| r.packets)), look.text()).into()),
         number("BIT/S", 5, 5, |row, look, _| span(rate(row.rates.map(|r| r.bits)), look.text()).into()),
-        number("NEW/S", 5, 2, |row, look, _| span(rate(row.rates.map(|r| r.new_connections)), look.text()).into()),
-        number("HELD/S", 6, 8, |row, look, _| span(rate(row.rates.map(|r| r.held_packets)), look.text()).into()),
+        number("NEW/S", 5, 2, |row, look, _| {
+            span(rate(row.rates.map(|r| r.new_connections)), look.text()).into()
+        }),
+        number("HELD/S", 6, 8, |row, look, _| {
+            span(rate(row.rates.map(|r| r.held_packets)), look.text()).into()
+        }),
         Column {
-            title: "PKT/S TREND",
+            title: "TREND",
             width: 8,
             number: false,
             grows: true,
             rank: 7,
             cell: |row, look, width| {
-                let values: Vec<Option<f64>> =
-                    row.track.iter().flat_map(|track| track.last(usize::from(width))).map(|r| r.map(|r| r.packets)).collect();
+                let values: Vec<Option<f64>> = row
+                    .track
+                    .iter()
+                    .flat_map(|track| track.last(usize::from(width)))
+                    .map(|r| r.map(|r| r.packets))
+                    .collect();
                 sparkline(&values, width, look.faint(), look)
             },
         },
@@ -91,14 +103,15 @@ impl Component for Services {
             selected: services.iter().position(|service| Some(&service.name) == data.service.as_ref()),
         };
         let wanted = u16::try_from(services.len() + 2).unwrap_or(u16::MAX);
-        let below = area.height.saturating_sub(wanted).min(12);
-        let (top, bottom) = split_bottom(area, if area.height >= 10 { below } else { 0 });
+        let words = if area.height >= 10 { 5 } else { 0 };
+        let (top, bottom) = split_bottom(area, area.height.saturating_sub(wanted).max(words));
         let row = |index: usize| {
             let service = services.get(index)?;
             let track = data.history.service(&service.name).map(|history| &history.track);
             Some(Row { service, track, rates: track.and_then(Track::latest) })
         };
-        let name = services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, 20);
+        let name =
+            services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, 20);
         table::draw(&columns(u16::try_from(name).unwrap_or(20)), rows, row, look, top, buffer);
         verdicts(data, look, bottom, buffer);
     }

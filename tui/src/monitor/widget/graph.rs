@@ -10,20 +10,47 @@ use crate::terminal::look::Look;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
 
-/// Draws values as bars from the left, `width` at most, the latest last. The highest bar is the largest value.
+/// Draws values as bars, the latest at the right edge, so that rows of graphs have one time. The highest bar is the
+/// largest value.
 #[must_use]
 pub fn sparkline(values: &[Option<f64>], width: u16, style: Style, look: &Look) -> Line<'static> {
     let glyphs = if look.unicode() { BLOCKS } else { ASCII };
     let shown = &values[values.len().saturating_sub(usize::from(width))..];
     let top = shown.iter().flatten().copied().fold(0.0_f64, f64::max);
-    let bars: String = shown
-        .iter()
-        .map(|value| match value {
-            None => ' ',
-            Some(value) => glyphs[level(*value, top, glyphs.len())],
-        })
-        .collect();
-    Line::from(Span::styled(bars, style))
+    let bars = shown.iter().map(|value| match value {
+        None => ' ',
+        Some(value) => glyphs[level(*value, top, glyphs.len())],
+    });
+    Line::from(Span::styled(padding(shown, width).chain(bars).collect::<String>(), style))
+}
+
+/// The same over several rows, the topmost first: eight steps a row.
+#[must_use]
+pub fn chart(
+    values: &[Option<f64>],
+    width: u16,
+    height: u16,
+    style: Style,
+    look: &Look,
+) -> Vec<Line<'static>> {
+    let glyphs = if look.unicode() { BLOCKS } else { ASCII };
+    let shown = &values[values.len().saturating_sub(usize::from(width))..];
+    let top = shown.iter().flatten().copied().fold(0.0_f64, f64::max);
+    let steps = usize::from(height) * glyphs.len();
+    let row = |row: u16| {
+        let below = usize::from(height - 1 - row) * glyphs.len();
+        let cells = shown.iter().map(|value| match value.map(|value| level(value, top, steps)) {
+            Some(level) if level >= below => glyphs[(level - below).min(glyphs.len() - 1)],
+            _ => ' ',
+        });
+        Line::from(Span::styled(padding(shown, width).chain(cells).collect::<String>(), style))
+    };
+    (0..height).map(row).collect()
+}
+
+/// What stands before the first value.
+fn padding(shown: &[Option<f64>], width: u16) -> impl Iterator<Item = char> + use<> {
+    std::iter::repeat_n(' ', usize::from(width).saturating_sub(shown.len()))
 }
 
 fn level(value: f64, top: f64, levels: usize) -> usize {
@@ -62,10 +89,12 @@ mod tests {
         let capability = Capability { depth: ColourDepth::None, glyphs: Glyphs::Unicode };
         let look = Look::new(Theme::load("dark").unwrap(), capability);
         let line = |values: &[Option<f64>], width| sparkline(values, width, Style::new(), &look).to_string();
-        assert_eq!(line(&[Some(0.0), Some(5.0), None, Some(10.0)], 9), "▁▅ █");
+        assert_eq!(line(&[Some(0.0), Some(5.0), None, Some(10.0)], 6), "  ▁▅ █");
         assert_eq!(line(&[Some(100.0), Some(5.0), Some(10.0)], 2), "▅█", "what is not shown does not count");
-        assert_eq!(line(&[Some(0.0), None], 9), "▁ ");
-        assert_eq!(line(&[], 9), "");
+        assert_eq!(line(&[Some(0.0), None], 2), "▁ ");
+        let rows = chart(&[Some(0.0), Some(5.0), None, Some(10.0)], 5, 2, Style::new(), &look);
+        assert_eq!(rows.iter().map(ToString::to_string).collect::<Vec<_>>(), ["  ▁ █", " ▁█ █"]);
+        assert_eq!(line(&[], 0), "");
         assert_eq!(line(&[Some(1.0)], 0), "");
     }
 }

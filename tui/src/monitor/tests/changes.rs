@@ -1,0 +1,147 @@
+//! Changes: what an operator presses, and what comes of it.
+
+use maglev_core::{change::Change, service::BackendState};
+
+use super::support::Bench;
+use crate::{
+    monitor::{dialog::Dialog, view::ViewName},
+    source::{ChangeRequest, Source as _},
+};
+
+fn state(bench: &Bench, name: &str) -> Option<BackendState> {
+    let service = bench.model.data.service().unwrap();
+    service.backends.iter().find(|backend| backend.name == name).map(|backend| backend.state)
+}
+
+#[test]
+fn drain_is_d_tab_enter() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("jd").expect("Moves 3,307 slots of 16,381").expect("[>Cancel<]");
+    bench.press("<Tab><Enter>").expect("web: drain b2: 3,307 slots moved of 16,381 (minimum 3,276)");
+    assert_eq!(state(&bench, "b2"), Some(BackendState::Draining));
+    bench.pass(2);
+    bench.expect("DRAINING");
+    assert!(bench.model.data.service().unwrap().slots.settling() > 3000);
+}
+
+#[test]
+fn cancel_has_the_focus() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    for keys in ["d<Enter>", "d<Esc>", "dq", "d<Tab><BackTab><Enter>", "d<Tab><Tab><Enter>"] {
+        bench.press(keys);
+        assert!(bench.model.dialog().is_none());
+        assert_eq!(state(&bench, "b1"), Some(BackendState::Active), "{keys}");
+    }
+}
+
+#[test]
+fn nothing_is_done_before_the_plan_is_there() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.deaf = true;
+    bench.press("d<Tab><Enter>").expect("Working out");
+    bench.deaf = false;
+    bench.pass(1);
+    assert_eq!(state(&bench, "b1"), Some(BackendState::Active));
+}
+
+#[test]
+fn a_dialog_keeps_its_target_whatever_the_rows_do() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("jjd");
+    for name in ["b1", "b2"] {
+        let changes = vec![Change::Remove(name.to_owned())];
+        let request = ChangeRequest { service: "web".to_owned(), changes, force: false, state_version: None };
+        bench.simulation.execute(&request).unwrap();
+    }
+    bench.pass(1);
+    assert_eq!(bench.model.dialog().unwrap().target(), ("web", vec!["b3"]));
+    // The plan is of a state that is gone: it is shown anew, with Cancel in focus, before anything is done.
+    bench.press("<Tab><Enter>").expect("the state changed meanwhile").expect("[>Cancel<]");
+    assert_eq!(state(&bench, "b3"), Some(BackendState::Active));
+    bench.press("<Tab><Enter>");
+    assert_eq!(state(&bench, "b3"), Some(BackendState::Draining));
+    assert_eq!(state(&bench, "b4"), Some(BackendState::Active));
+}
+
+#[test]
+fn changes_are_taken_back_one_by_one() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    let before = bench.model.data.service().unwrap().slots.owner.clone();
+    bench.press("d<Tab><Enter>jx<Tab><Enter>");
+    assert_eq!((state(&bench, "b1"), state(&bench, "b2")), (Some(BackendState::Draining), None));
+    bench.press("gjw");
+    bench.press("<Backspace><Backspace><Backspace>250<Enter><Tab><Enter>").expect("give b3 weight 250");
+    bench.press("a<Enter><Tab><Enter>").expect("web: add b6");
+
+    for words in ["remove b6", "give b3 weight 100", "add b2", "enable b1"] {
+        bench.press("u").expect(&format!("Undo: {words}"));
+        bench.press("<Tab><Enter>").expect(&format!("web: {words}"));
+    }
+    bench.press("u").expect("nothing was changed from here");
+    let service = bench.model.data.service().unwrap();
+    let names: Vec<_> = service.backends.iter().map(|backend| backend.name.as_str()).collect();
+    assert_eq!(names, ["b1", "b2", "b3", "b4", "b5"]);
+    // The one that came back has another number, and the same slots.
+    let name = |id| service.backends.iter().find(|backend| backend.id == id).map(|b| b.name.clone());
+    let number = |slot: usize| before[slot].0.to_string();
+    assert!((0..before.len()).all(|slot| {
+        let now = name(service.slots.owner[slot]).unwrap();
+        now == format!("b{}", number(slot)) || now == "b2"
+    }));
+}
+
+#[test]
+fn what_cannot_be_taken_back_gives_way() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("d<Tab><Enter>jd<Tab><Enter>");
+    let changes = vec![Change::Undrain("b2".to_owned())];
+    let request = ChangeRequest { service: "web".to_owned(), changes, force: false, state_version: None };
+    bench.simulation.execute(&request).unwrap();
+    bench.pass(1);
+    bench.press("u").expect("backend b2 of service web is active already");
+    bench.press("<Enter>u").expect("Undo: enable b1");
+}
+
+#[test]
+fn the_last_active_backend_takes_a_word_more() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("d<Tab><Enter>jd<Tab><Enter>jd<Tab><Enter>jd<Tab><Enter>");
+    bench.press("jd").expect("No backend would be left").expect("[ ] Space");
+    bench.press("<Tab><Tab><Enter>");
+    assert_eq!(state(&bench, "b5"), Some(BackendState::Active), "without the word nothing is done");
+    bench.press(" ").expect("[x] Space");
+    bench.press("<Enter>");
+    assert_eq!(state(&bench, "b5"), Some(BackendState::Draining));
+}
+
+#[test]
+fn wrong_words_are_refused_in_words() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("w<Backspace><Backspace><Backspace>0<Enter>").expect("a weight is at least 1");
+    bench.press("<Backspace>99999<Enter>").expect("is no weight");
+    bench.press("<Esc>a<Tab>x<Enter>").expect("is no address");
+    bench.press("<Esc>a").expect("b6").press("<Down>").expect("b7").press("<Down>").expect("b6");
+    bench.press("<Esc>a<Backspace>1<Enter>").expect("service web already has a backend b1");
+    assert!(matches!(bench.model.dialog(), Some(Dialog::Preview(_))));
+    bench.press("<Tab><Enter>");
+    assert!(bench.model.dialog().is_some() || state(&bench, "b6").is_none());
+}
+
+#[test]
+fn where_one_may_only_look_nothing_is_asked() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.model.data.identity.read_only = Some("not root".to_owned());
+    for key in ["a", "d", "e", "x", "w", "u"] {
+        bench.press(key).expect("read-only: not root");
+        assert!(bench.model.dialog().is_none());
+    }
+}
+
+#[test]
+fn among_slots_the_owner_under_the_cursor_is_meant() {
+    let mut bench = Bench::new(ViewName::Slots).after(2);
+    let slots = bench.model.data.service().unwrap().slots.clone();
+    let owner = bench.model.data.backend_of(slots.owner[0]).unwrap().name.clone();
+    bench.press("gd");
+    assert_eq!(bench.model.dialog().unwrap().target(), ("web", vec![owner.as_str()]));
+}

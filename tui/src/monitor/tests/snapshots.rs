@@ -1,0 +1,142 @@
+//! Each view, in text and in colour, as it stands after some seconds and a drain.
+
+use std::fmt::Write as _;
+
+use ratatui::{buffer::Buffer, style::Color};
+
+use super::support::{Bench, SIZES, look};
+use crate::{
+    monitor::view::ViewName,
+    simulation::demonstration,
+    terminal::capability::{ColourDepth, Glyphs},
+};
+
+/// The text, then which colours and modifiers each cell has, by letters that are explained at the end.
+fn told(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width.max(1));
+    let mut result = String::new();
+    for row in buffer.content().chunks(width) {
+        let text: String = row.iter().map(ratatui::buffer::Cell::symbol).collect();
+        writeln!(result, "|{text}|").unwrap();
+    }
+    let mut grid = |title: &str, of: &dyn Fn(&ratatui::buffer::Cell) -> String| {
+        let mut seen: Vec<String> = Vec::new();
+        writeln!(result, "\n{title}:").unwrap();
+        for row in buffer.content().chunks(width) {
+            let letters: String = row
+                .iter()
+                .map(|cell| {
+                    let style = of(cell);
+                    if style.is_empty() {
+                        return '.';
+                    }
+                    let index = seen.iter().position(|other| *other == style).unwrap_or_else(|| {
+                        seen.push(style);
+                        seen.len() - 1
+                    });
+                    ('a'..='z').chain('A'..='Z').chain('0'..='9').nth(index).unwrap_or('?')
+                })
+                .collect();
+            writeln!(result, "|{}", letters.trim_end_matches('.')).unwrap();
+        }
+        for (style, letter) in seen.iter().zip(('a'..='z').chain('A'..='Z').chain('0'..='9')) {
+            writeln!(result, "{letter} = {style}").unwrap();
+        }
+    };
+    let name = |colour: Color| if colour == Color::Reset { String::new() } else { colour.to_string() };
+    grid("foreground", &|cell| {
+        let modifier = if cell.modifier.is_empty() { String::new() } else { format!(" {:?}", cell.modifier) };
+        format!("{}{modifier}", name(cell.fg))
+    });
+    grid("background", &|cell| name(cell.bg));
+    result
+}
+
+fn snapshot(name: &str, bench: &Bench) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, told(&bench.buffer()));
+    });
+}
+
+/// A service of which one backend drains and one is new.
+fn busy(view: ViewName) -> Bench {
+    let mut bench = Bench::new(ViewName::Backends).after(6);
+    bench.press("jd<Tab><Enter>");
+    bench.pass(4);
+    bench.press("a<Enter><Tab><Enter>");
+    bench.pass(2);
+    let number = 1 + ViewName::ALL.iter().position(|other| *other == view).unwrap();
+    bench.press(if view == ViewName::Help { "?".to_owned() } else { number.to_string() }.as_str());
+    bench
+}
+
+#[test]
+fn each_view_at_each_size() {
+    for view in ViewName::ALL {
+        let mut bench = busy(view);
+        for (width, height) in SIZES {
+            bench.resize(width, height);
+            snapshot(&format!("{}-{width}x{height}", view.title()), &bench);
+        }
+    }
+}
+
+#[test]
+fn slots_by_hits_by_age_and_zoomed() {
+    let mut bench = busy(ViewName::Slots);
+    snapshot("slots-by-hits", bench.press("c"));
+    snapshot("slots-by-age", bench.press("c"));
+    snapshot("slots-zoomed", bench.press("cm++++"));
+}
+
+#[test]
+fn dialogs() {
+    let mut bench = Bench::new(ViewName::Backends).after(3);
+    snapshot("dialog-drain", bench.press("jd"));
+    snapshot("dialog-add", bench.press("<Esc>a"));
+    snapshot("dialog-weight", bench.press("<Esc>w"));
+    bench.press("<Esc>gd<Tab><Enter>d<Esc>");
+    for _ in 0..3 {
+        bench.press("jd<Tab><Enter>");
+    }
+    snapshot("dialog-last-active", bench.press("jx"));
+    bench.press("<Esc>ud");
+    snapshot("dialog-undo", &bench);
+    bench.resize(40, 10);
+    snapshot("dialog-undo-40x10", &bench);
+}
+
+#[test]
+fn without_colour_and_without_blocks() {
+    let mut bench = busy(ViewName::Slots);
+    for (name, depth, glyphs) in [
+        ("plain-ascii", ColourDepth::None, Glyphs::Ascii),
+        ("plain-unicode", ColourDepth::None, Glyphs::Unicode),
+        ("sixteen-ascii", ColourDepth::Sixteen, Glyphs::Ascii),
+    ] {
+        bench.look = look(depth, glyphs);
+        bench.model.data.half_blocks = bench.look.half_blocks();
+        bench.resize(80, 24);
+        for view in ["2", "3", "3c"] {
+            bench.press(view);
+            snapshot(
+                &format!(
+                    "{name}-{}",
+                    view.replace("3c", "hits").replace('3', "slots").replace('2', "backends")
+                ),
+                &bench,
+            );
+        }
+        bench.press("cc");
+    }
+}
+
+#[test]
+fn nothing_to_show_yet() {
+    let mut bench =
+        Bench::of(demonstration(), ViewName::Backends, look(ColourDepth::Indexed, Glyphs::Unicode));
+    snapshot("first-sample", &bench);
+    bench.model.data.identity.read_only = Some("not root, and no group of viewers".to_owned());
+    bench.press("<C-f>d");
+    snapshot("frozen-read-only", &bench);
+}

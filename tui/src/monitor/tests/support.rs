@@ -1,0 +1,170 @@
+use std::time::Duration;
+
+use maglev_core::{seed::HashSeed, service::Service};
+use ratatui::{
+    buffer::Buffer,
+    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+    layout::{Rect, Size},
+};
+
+use crate::{
+    monitor::{
+        data::Data,
+        message::{Effect, Message, Order, Sampled},
+        model::Model,
+        view::ViewName,
+    },
+    simulation::{Simulation, demonstration, spares},
+    source::Source,
+    terminal::{
+        capability::{Capability, ColourDepth, Glyphs},
+        look::Look,
+        theme::Theme,
+    },
+};
+
+/// The monitor on a simulation, without a terminal and without threads.
+pub(super) struct Bench {
+    pub(super) simulation: Simulation,
+    pub(super) model: Model,
+    pub(super) look: Look,
+    /// Whether what is asked of the source is left unanswered.
+    pub(super) deaf: bool,
+    pub(super) quit: bool,
+}
+
+pub(super) const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 10)];
+
+pub(super) fn look(depth: ColourDepth, glyphs: Glyphs) -> Look {
+    Look::new(Theme::load("dark").unwrap(), Capability { depth, glyphs })
+}
+
+impl Bench {
+    pub(super) fn new(view: ViewName) -> Self {
+        Self::of(demonstration(), view, look(ColourDepth::Indexed, Glyphs::Unicode))
+    }
+
+    pub(super) fn of(services: Vec<Service>, view: ViewName, look: Look) -> Self {
+        let simulation = Simulation::by_hand(services, spares(), HashSeed::default(), 7).unwrap();
+        let mut data = Data::new(simulation.identity(), simulation.seed(), look.half_blocks());
+        data.service = Some("web".to_owned());
+        let mut bench = Self { simulation, model: Model::new(data, view), look, deaf: false, quit: false };
+        bench.sample();
+        bench
+    }
+
+    /// Some seconds on, with a sample each.
+    pub(super) fn after(mut self, seconds: u32) -> Self {
+        self.pass(seconds);
+        self
+    }
+
+    pub(super) fn pass(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.simulation.advance(Duration::from_secs(1));
+            self.sample();
+        }
+    }
+
+    pub(super) fn sample(&mut self) {
+        if self.model.data.frozen {
+            return;
+        }
+        let result = self.simulation.sample();
+        let sampled = Sampled { result, spares: self.simulation.spares(), late: Duration::ZERO };
+        self.update(Message::Sampled(Box::new(sampled)));
+    }
+
+    pub(super) fn update(&mut self, message: Message) {
+        for effect in self.model.update(message) {
+            match effect {
+                Effect::Order(Order::Plan(id, request)) if !self.deaf => {
+                    let result = self.simulation.plan(&request);
+                    let stale = result.as_ref().is_err_and(|error| error.stale);
+                    self.update(Message::Planned(id, result));
+                    if stale {
+                        self.sample();
+                    }
+                }
+                Effect::Order(Order::Execute(id, request)) if !self.deaf => {
+                    let result = self.simulation.execute(&request);
+                    self.update(Message::Executed(id, result));
+                    self.sample();
+                }
+                Effect::Quit { .. } => self.quit = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Presses keys: characters, and names in angle brackets.
+    pub(super) fn press(&mut self, keys: &str) -> &mut Self {
+        let mut rest = keys;
+        while let Some(first) = rest.chars().next() {
+            let (name, behind) = match rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+                Some((name, behind)) if name.len() > 1 => (name.to_owned(), behind),
+                _ => (first.to_string(), &rest[first.len_utf8()..]),
+            };
+            rest = behind;
+            self.update(Message::Key(key(&name)));
+        }
+        self
+    }
+
+    pub(super) fn resize(&mut self, width: u16, height: u16) -> &mut Self {
+        self.update(Message::Resize(Size::new(width, height)));
+        self
+    }
+
+    /// How many changes were made.
+    pub(super) fn simulation_events(&mut self) -> usize {
+        self.simulation.sample().unwrap().events.len()
+    }
+
+    pub(super) fn buffer(&self) -> Buffer {
+        let area = Rect::from((ratatui::layout::Position::ORIGIN, self.model.data.size));
+        let mut buffer = Buffer::empty(area);
+        self.model.draw(&self.look, area, &mut buffer);
+        buffer
+    }
+
+    pub(super) fn text(&self) -> String {
+        let buffer = self.buffer();
+        let width = usize::from(buffer.area.width.max(1));
+        let rows = buffer.content().chunks(width);
+        rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>() + "\n").collect()
+    }
+
+    #[track_caller]
+    pub(super) fn expect(&mut self, words: &str) -> &mut Self {
+        let text = self.text();
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+        self
+    }
+}
+
+fn key(name: &str) -> KeyEvent {
+    let plain = |code| KeyEvent::new(code, KeyModifiers::NONE);
+    match name {
+        "Tab" => plain(KeyCode::Tab),
+        "BackTab" => KeyEvent::new(KeyCode::BackTab, KeyModifiers::SHIFT),
+        "Enter" => plain(KeyCode::Enter),
+        "Esc" => plain(KeyCode::Esc),
+        "Up" => plain(KeyCode::Up),
+        "Down" => plain(KeyCode::Down),
+        "Left" => plain(KeyCode::Left),
+        "Right" => plain(KeyCode::Right),
+        "Home" => plain(KeyCode::Home),
+        "End" => plain(KeyCode::End),
+        "PageDown" => plain(KeyCode::PageDown),
+        "PageUp" => plain(KeyCode::PageUp),
+        "Backspace" => plain(KeyCode::Backspace),
+        _ => {
+            let (modifiers, letter) = match name.strip_prefix("C-") {
+                Some(letter) => (KeyModifiers::CONTROL, letter),
+                None => (KeyModifiers::NONE, name),
+            };
+            KeyEvent::new(KeyCode::Char(letter.chars().next().unwrap()), modifiers)
+        }
+    }
+}
