@@ -1,8 +1,10 @@
 //! Where the monitor's numbers come from, and where an operator's changes go.
 
+pub mod datapath;
+
 use std::{path::PathBuf, time::Duration};
 
-use maglev_core::{change::Change, plan::Plan, sample::Sample};
+use maglev_core::{change::Change, plan::Plan, sample::Sample, seed::HashSeed};
 
 /// A place that samples come from: a running datapath, a simulation.
 ///
@@ -35,6 +37,12 @@ pub trait Source: Send {
     /// Backends that are known to be there and are in no service yet: offered when one is added.
     fn spares(&self) -> Vec<maglev_core::service::Backend> {
         Vec::new()
+    }
+
+    /// The seed that the tables are filled with, where it is known: the monitor then tells a slot's place in its
+    /// owner's permutation, and who is next in line.
+    fn seed(&self) -> Option<HashSeed> {
+        None
     }
 }
 

@@ -36,16 +36,16 @@ pub(crate) struct ServiceReport {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct BackendReport {
-    name: String,
-    address: String,
-    weight: u16,
-    state: &'static str,
-    slots: u32,
-    packets: u64,
-    bytes: u64,
-    new_connections: u64,
-    held_packets: u64,
-    quiet_seconds: Option<f64>,
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) weight: u16,
+    pub(crate) state: &'static str,
+    pub(crate) slots: u32,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) new_connections: u64,
+    pub(crate) held_packets: u64,
+    pub(crate) quiet_seconds: Option<f64>,
 }
 
 /// One element of `changes`.
