@@ -131,7 +131,13 @@ impl Datapath {
             .filter_map(|link| link_interface(link).ok())
             .map(|index| {
                 let found = if at_home { Interface::by_index(index).ok() } else { None };
-                found.unwrap_or_else(|| Interface { index, name: format!("#{index}"), mtu: 0, holder: None })
+                found.unwrap_or_else(|| Interface {
+                    index,
+                    name: format!("#{index}"),
+                    mtu: 0,
+                    hardware_address: [0; 6],
+                    holder: None,
+                })
             })
             .collect())
     }

@@ -13,7 +13,12 @@ use maglev_core::{
     table::LookupTable,
 };
 
-use crate::{clock::milliseconds_since_boot, error::DatapathError, maps::WritableRows, state::ServiceState};
+use crate::{
+    clock::{PROGRAM_LAG_MILLISECONDS, milliseconds_since_boot},
+    error::DatapathError,
+    maps::WritableRows,
+    state::ServiceState,
+};
 
 /// Longer than the rules ever make a slot wait.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +40,8 @@ pub(crate) fn write_slots(
     let begun = Instant::now();
     let mut told = false;
     loop {
-        let now = milliseconds_since_boot();
+        // By the program's time, which lags: what has passed by that has passed for every packet.
+        let now = milliseconds_since_boot().saturating_sub(PROGRAM_LAG_MILLISECONDS);
         pending.retain(|&slot| !writer.write(slot, owner_of(slot), now));
         if !told {
             re_routed()?;
@@ -68,7 +74,7 @@ impl<'a> SlotWriter<'a> {
             rows,
             leaving,
             first_slot: service.identity.first_slot as usize,
-            settle_time: service.identity.settle_milliseconds,
+            settle_time: service.identity.settle_milliseconds + PROGRAM_LAG_MILLISECONDS,
             settle_limit: service.identity.settle_limit_milliseconds,
             settles: service.service.tracking == Tracking::Settling,
         }
@@ -109,7 +115,7 @@ impl<'a> SlotWriter<'a> {
             Rewrite::DeadlineThenWord(deadline, word) => {
                 let limit = match self.settle_limit {
                     0 => 0,
-                    limit => Deadline::new(deadline.epoch(), now + limit).0,
+                    limit => Deadline::new(deadline.epoch(), now + PROGRAM_LAG_MILLISECONDS + limit).0,
                 };
                 self.rows.settle_limits.words()[at].store(limit, Ordering::SeqCst);
                 self.rows.deadlines.words()[at].store(deadline.0, Ordering::SeqCst);

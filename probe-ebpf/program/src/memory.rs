@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::bpf_spin_lock,
     helpers::generated::{bpf_spin_lock as lock, bpf_spin_unlock as unlock},
 };
-use maglev_core::slot::{Deadline, Phase, SlotWord};
+use maglev_core::slot::{Deadline, GUARD_MILLISECONDS, Phase, SlotWord};
 use maglev_probe_abi::{FLOWS_PER_BUCKET, FlowKey, SettlingBucket, SettlingFlow};
 
 use crate::{
@@ -70,7 +70,8 @@ impl Bucket {
         // Slots cannot be looked up under the lock: which entry is dead is found without it.
         let mut dead = None;
         for (slot, word) in held {
-            if is_dead(slot, SlotWord(word), now) {
+            // Another processor may be about to put a deadline off that has just passed here.
+            if is_dead(slot, SlotWord(word), now.saturating_sub(GUARD_MILLISECONDS)) {
                 dead = Some((slot, word));
                 break;
             }

@@ -60,9 +60,14 @@ pub(crate) struct KernelMap<K, V> {
 impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
     /// Opens the map pinned at `path`.
     pub(crate) fn open(path: &Path, kind: MapKind, access: Access) -> Result<Self, MapError> {
-        let failed = |error| MapError::new("open", path, error);
         let flags = if access == Access::Read { BPF_F_RDONLY } else { 0 };
-        let descriptor = open_pin(path, flags).map_err(failed)?;
+        let descriptor = open_pin(path, flags).map_err(|error| MapError::new("open", path, error))?;
+        Self::of_descriptor(descriptor, path, kind)
+    }
+
+    /// The map behind a descriptor; `path` is its name in errors.
+    pub(crate) fn of_descriptor(descriptor: OwnedFd, path: &Path, kind: MapKind) -> Result<Self, MapError> {
+        let failed = |error| MapError::new("open", path, error);
         let mut info: bpf_map_info = {
             // SAFETY: the record is made of integers alone, for which zero is a value.
             unsafe { mem::zeroed() }

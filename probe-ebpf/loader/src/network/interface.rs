@@ -19,6 +19,8 @@ pub struct Interface {
     pub name: String,
     /// The largest packet that it takes, in bytes without the Ethernet header.
     pub mtu: u32,
+    /// Its hardware address; all zero where it has none of six bytes.
+    pub hardware_address: [u8; 6],
     /// Who holds its XDP hook; `None` where it is free.
     pub holder: Option<XdpHolder>,
 }
@@ -74,11 +76,20 @@ impl Interface {
     }
 
     fn of_message(link: LinkMessage) -> Self {
-        let mut interface = Self { index: link.header.index, name: String::new(), mtu: 0, holder: None };
+        let mut interface = Self {
+            index: link.header.index,
+            name: String::new(),
+            mtu: 0,
+            hardware_address: [0; 6],
+            holder: None,
+        };
         for attribute in link.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+                LinkAttribute::Address(address) => {
+                    interface.hardware_address = address.try_into().unwrap_or_default();
+                }
                 LinkAttribute::Xdp(xdp) => interface.holder = XdpHolder::of_attributes(&xdp),
                 _ => {}
             }

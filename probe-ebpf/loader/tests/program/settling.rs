@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, thread, time::Duration};
 
-use maglev_core::slot::{Deadline, Epoch, SlotWord};
+use maglev_core::slot::{Deadline, Epoch, GUARD_MILLISECONDS, SlotWord};
 use maglev_probe_abi::{
     AFFINITY_SOURCE, BACKEND_DRAINING, BACKEND_GONE, BackendCounters, FLOWS_PER_BUCKET, SettlingBucket,
     SettlingFlow,
@@ -336,7 +336,12 @@ fn a_full_bucket_takes_the_place_of_an_entry_whose_slot_has_settled() {
     };
     let (word, later) = (SlotWord::new(2, 1, EPOCH), now() + SETTLE_MILLISECONDS);
     assert!(lives(&mut settling, word, Deadline::new(EPOCH, later)));
-    assert!(!lives(&mut settling, word, Deadline::new(EPOCH, now() - LAG)), "its deadline has passed");
+    let long_ago = now() - LAG - GUARD_MILLISECONDS;
+    assert!(!lives(&mut settling, word, Deadline::new(EPOCH, long_ago)), "its deadline has passed");
+    assert!(
+        lives(&mut settling, word, Deadline::new(EPOCH, now() - LAG)),
+        "its deadline has just passed, and another processor may be putting it off"
+    );
     assert!(
         !lives(&mut settling, word, Deadline::new(EPOCH.next(), later)),
         "the next period is about to begin"
