@@ -96,10 +96,30 @@ pub struct Undo {
 /// Bytes that went to the terminal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traffic {
-    /// Since the last sample.
+    /// Since they were last measured.
     pub pending: u64,
-    /// A second, between the last two samples.
+    /// A second, as it is shown.
     pub rate: f64,
+    measured_at: Duration,
+}
+
+impl Traffic {
+    /// Measures over a second or more, and shows it where it is clearly another.
+    ///
+    /// What is shown is itself traffic: if it followed every byte, showing that nothing is sent would be something to
+    /// send, for ever.
+    fn measure(&mut self, now: Duration) {
+        let elapsed = now.saturating_sub(self.measured_at);
+        if elapsed < Duration::from_secs(1) {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate is shown with two digits")]
+        let rate = self.pending as f64 / elapsed.as_secs_f64();
+        if (rate - self.rate).abs() > (self.rate / 5.0).max(300.0) {
+            self.rate = rate;
+        }
+        (self.pending, self.measured_at) = (0, now);
+    }
 }
 
 impl Data {
@@ -142,12 +162,7 @@ impl Data {
                 }
                 self.history.add(self.sample.as_ref(), &sample, self.interval);
                 self.colours.add(&sample);
-                let elapsed = self.sample.as_ref().map(|old| sample.taken_at.saturating_sub(old.taken_at));
-                if let Some(elapsed) = elapsed.filter(|elapsed| !elapsed.is_zero()) {
-                    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with two digits")]
-                    let pending = self.traffic.pending as f64;
-                    self.traffic = Traffic { pending: 0, rate: pending / elapsed.as_secs_f64() };
-                }
+                self.traffic.measure(sample.taken_at);
                 self.sample = Some(sample);
             }
             Err(error) => self.failure = Some(error.message),

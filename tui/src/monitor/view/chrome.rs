@@ -148,7 +148,6 @@ pub fn status(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &m
     if data.late * 10 > data.interval {
         right.push(span(format!("late by {}  ", duration(data.late)), look.warning()));
     }
-    // In steps of 0.1 KB/s: finer, the display of the traffic would itself be traffic that never ends.
     right.push(span(
         format!("every {}  sends {:.1} KB/s ", duration(data.interval), data.traffic.rate / 1000.0),
         look.faint(),
