@@ -367,7 +367,8 @@ pub struct Decap {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = humantime::parse_duration(text).map_err(|error| format!("{error}; write 10s, 500ms or 2m"))?;
+    let parsed =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write 10s, 500ms or 2m"))?;
     if parsed.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(parsed) }
 }
 

@@ -27,8 +27,12 @@ pub(super) fn run(context: &Context<'_>, action: &BackendAction) -> Result<(), F
     match action {
         BackendAction::List { service } => list(context, service.as_deref()),
         BackendAction::Add { service, name, address, weight } => {
-            let backend =
-                Backend { name: name.clone(), address: *address, weight: *weight, state: BackendState::Active };
+            let backend = Backend {
+                name: name.clone(),
+                address: *address,
+                weight: *weight,
+                state: BackendState::Active,
+            };
             change(context, service, Change::Add(backend), false)
         }
         BackendAction::Drain(Drain { which, wait, timeout }) => {
@@ -134,7 +138,11 @@ pub(super) fn reports(changes: &[Change], plan: &Plan) -> Vec<ChangeReport> {
 }
 
 /// Returns when the backend has had no packet for the settle time.
-fn wait_until_quiet(context: &Context<'_>, which: &OneBackend, timeout: Option<Duration>) -> Result<(), Failure> {
+fn wait_until_quiet(
+    context: &Context<'_>,
+    which: &OneBackend,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
     let (Some(service), Some(name)) = (&which.service, &which.name) else { return Ok(()) };
     let datapath = context.datapath()?;
     let begun = Instant::now();

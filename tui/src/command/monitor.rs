@@ -38,7 +38,8 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
         tracking: words.tracking,
     };
     let look = &context.arguments.look;
-    let outcome = demo::run(&arguments, |source| watch(look, Some("web"), source)).map_err(|error| Failure::of(&error))?;
+    let outcome = demo::run(&arguments, |source| watch(look, Some("web"), source))
+        .map_err(|error| Failure::of(&error))?;
     match outcome {
         Outcome::Watched(ended) => ended.map(status),
         Outcome::TimeOver => Ok(ExitCode::SUCCESS),
@@ -84,7 +85,8 @@ fn nothing_to_show(context: &Context<'_>) -> Failure {
     let others: Vec<String> =
         Instance::all().unwrap_or_default().iter().map(|other| other.name().to_owned()).collect();
     let running = if others.is_empty() {
-        "`maglev-top up --config FILE` starts one, and `maglev-top demo` shows one without a configuration".to_owned()
+        "`maglev-top up --config FILE` starts one, and `maglev-top demo` shows one without a configuration"
+            .to_owned()
     } else {
         format!("there is {}: take `--instance NAME`", others.join(", "))
     };

@@ -76,7 +76,19 @@ fn headline(service: &ServiceSample) -> String {
 
 /// The backends of a service, with their counters.
 pub(super) fn print_backends(service: &ServiceSample) -> Result<(), Failure> {
-    let titles = ["  BACKEND", "ADDRESS", "STATE", "WEIGHT", "SLOTS", "SHARE", "PACKETS", "BYTES", "NEW", "HELD", "QUIET"];
+    let titles = [
+        "  BACKEND",
+        "ADDRESS",
+        "STATE",
+        "WEIGHT",
+        "SLOTS",
+        "SHARE",
+        "PACKETS",
+        "BYTES",
+        "NEW",
+        "HELD",
+        "QUIET",
+    ];
     let rows: Vec<Vec<String>> =
         service.backends.iter().map(|backend| row(backend, service.slots.len())).collect();
     print::columns(&titles, &[3, 4, 5, 6, 7, 8, 9, 10], &rows)

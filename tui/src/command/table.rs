@@ -64,7 +64,9 @@ struct TableBackend {
 fn show(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
     let (service, seed) = service(context, which)?;
     let slots = match &which.config {
-        Some(_) => LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?.slots().to_vec(),
+        Some(_) => {
+            LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?.slots().to_vec()
+        }
         None => running_slots(context, &service)?,
     };
     let backends: Vec<TableBackend> = (0..)
@@ -85,7 +87,10 @@ fn show(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
             slots: slots.iter().map(|&slot| if slot == NO_BACKEND { -1 } else { slot.into() }).collect(),
         });
     }
-    print::line(&format!("{}  {}/{}  {} slots", service.name, service.address, service.protocol, service.table_size))?;
+    print::line(&format!(
+        "{}  {}/{}  {} slots",
+        service.name, service.address, service.protocol, service.table_size
+    ))?;
     let rows: Vec<Vec<String>> = backends
         .iter()
         .map(|backend| {
@@ -111,7 +116,8 @@ fn running_slots(context: &Context<'_>, service: &Service) -> Result<Vec<u32>, F
         return Err(Failure::Failed(format!("service {} has just been removed", service.name)));
     };
     let index_of = |owner: BackendId| {
-        let name = sampled.backends.iter().find(|backend| backend.id == owner).map(|backend| &backend.name)?;
+        let name =
+            sampled.backends.iter().find(|backend| backend.id == owner).map(|backend| &backend.name)?;
         u32::try_from(service.backends.iter().position(|backend| backend.name == *name)?).ok()
     };
     let indexes: std::collections::BTreeMap<BackendId, u32> = sampled
@@ -162,7 +168,9 @@ fn plan(context: &Context<'_>, words: &Plan) -> Result<(), Failure> {
         .iter()
         .map(|row| {
             let mut cells = vec![format!("  {}", row.name)];
-            cells.extend([row.before, row.after, row.gained, row.lost].map(|slots| print::number(slots.into())));
+            cells.extend(
+                [row.before, row.after, row.gained, row.lost].map(|slots| print::number(slots.into())),
+            );
             cells
         })
         .collect();
@@ -226,14 +234,22 @@ fn verify(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
     if context.json() {
         print::json(&VerifyReport { service: running.name, verdict, differing_slots })?;
     } else if faulty {
-        print::line(&format!("{}: {} of {} slots differ", running.name, differing_slots.len(), running.table_size))?;
+        print::line(&format!(
+            "{}: {} of {} slots differ",
+            running.name,
+            differing_slots.len(),
+            running.table_size
+        ))?;
         let nobody = || "nobody".to_owned();
         for DifferingSlot { slot, kernel, expected } in differing_slots {
             let (kernel, expected) = (kernel.unwrap_or_else(nobody), expected.unwrap_or_else(nobody));
             print::line(&format!("  slot {slot}: {kernel} in the kernel, {expected} by the backends"))?;
         }
     } else {
-        print::line(&format!("{}: all {} slots are what the backends call for", running.name, running.table_size))?;
+        print::line(&format!(
+            "{}: all {} slots are what the backends call for",
+            running.name, running.table_size
+        ))?;
     }
     if faulty { Err(Failure::Fault) } else { Ok(()) }
 }
