@@ -181,6 +181,7 @@ mod tests {
             index: u32::from(mode.is_some()),
             name: name.to_owned(),
             mtu: 1500,
+            hardware_address: [0; 6],
             holder: mode.map(|mode| XdpHolder { program: 1, name: "maglev".to_owned(), mode }),
         };
         let both = [interface("eth0", Some("native")), interface("#0", None)];

@@ -49,19 +49,6 @@ pub fn at_depth(colour: Color, depth: ColourDepth) -> Color {
     }
 }
 
-/// The colour half way between two, at that depth.
-#[must_use]
-pub fn between(first: Color, second: Rgb, depth: ColourDepth) -> Color {
-    if let (ColourDepth::Sixteen, Color::Indexed(index)) = (depth, first) {
-        // The sixteen come in pairs: the pale partner stands for the mixture.
-        return Color::Indexed(if index > 8 { index - 8 } else { 8 });
-    }
-    let Some(first) = rgb(first) else { return first };
-    let mean = |a: u8, b: u8| u8::midpoint(a, b);
-    let (red, green, blue) = (mean(first.0, second.0), mean(first.1, second.1), mean(first.2, second.2));
-    at_depth(Color::Rgb(red, green, blue), depth)
-}
-
 /// Red, green and blue of a colour; `None` where the terminal decides.
 #[must_use]
 pub fn rgb(colour: Color) -> Option<Rgb> {

@@ -4,7 +4,7 @@ use ratatui::style::{Color, Modifier, Style};
 
 use super::{
     capability::{Capability, ColourDepth, Glyphs},
-    colour::{at_depth, between},
+    colour::at_depth,
     theme::{LEVELS, Theme, ThemeColour, Tone},
 };
 
@@ -38,15 +38,15 @@ impl Look {
         // A heatmap's traffic is set by its colour depth: its ramps never go beyond 256 colours.
         let frugal = depth.min(ColourDepth::Indexed);
         let ramp = |ramp: &[ThemeColour; LEVELS]| ramp.map(|colour| at_depth(colour.0, frugal));
-        let backends = if depth == ColourDepth::Sixteen { &theme.backends_ansi } else { &theme.backends };
-        let behind = match theme.tone {
-            Tone::Dark => (0, 0, 0),
-            Tone::Light => (255, 255, 255),
+        let (settled, settling) = if depth == ColourDepth::Sixteen {
+            (&theme.backends_ansi, &theme.backends_settling_ansi)
+        } else {
+            (&theme.backends, &theme.backends_settling)
         };
-        let backends = backends
+        let backends = settled
             .iter()
-            .map(|colour| at_depth(colour.0, frugal))
-            .map(|settled| (settled, between(settled, behind, frugal)))
+            .zip(settling)
+            .map(|(settled, settling)| (at_depth(settled.0, frugal), at_depth(settling.0, frugal)))
             .collect();
         Self {
             capability,
@@ -64,6 +64,15 @@ impl Look {
     #[must_use]
     pub fn unicode(&self) -> bool {
         self.capability.glyphs == Glyphs::Unicode
+    }
+
+    /// What the colours of settling slots are, in a word.
+    #[must_use]
+    pub const fn settling_word(&self) -> &'static str {
+        match self.theme.tone {
+            Tone::Dark => "darker",
+            Tone::Light => "paler",
+        }
     }
 
     /// One of two texts, by the characters that the terminal has.

@@ -66,8 +66,12 @@ pub struct Theme {
     pub nobody: ThemeColour,
     /// The backends, in turn.
     pub backends: Vec<ThemeColour>,
-    /// The same where there are sixteen colours.
+    /// The same for their slots while those settle.
+    pub backends_settling: Vec<ThemeColour>,
+    /// The backends where there are sixteen colours.
     pub backends_ansi: Vec<ThemeColour>,
+    /// The same for their slots while those settle.
+    pub backends_settling_ansi: Vec<ThemeColour>,
     /// From no hits to the most.
     pub heat: [ThemeColour; LEVELS],
     /// The same for slots that are settling.
@@ -131,9 +135,11 @@ pub enum ThemeError {
         /// Line, key and reason.
         source: Box<toml::de::Error>,
     },
-    /// It gives no colour to backends.
-    #[error("the theme {0} has no colours for backends: `backends` and `backends-ansi` need one each")]
-    NoBackendColours(String),
+    /// It gives no colours to backends, or not as many for slots that settle.
+    #[error(
+        "the theme {0} needs as many colours in `{1}` as in its list for slots that settle, and one at least"
+    )]
+    UnevenBackendColours(String, &'static str),
 }
 
 impl Theme {
@@ -163,8 +169,13 @@ impl Theme {
     pub fn parse(name: &str, text: &str) -> Result<Self, ThemeError> {
         let theme: Self = toml::from_str(text)
             .map_err(|source| ThemeError::Wrong { name: name.to_owned(), source: Box::new(source) })?;
-        if theme.backends.is_empty() || theme.backends_ansi.is_empty() {
-            return Err(ThemeError::NoBackendColours(name.to_owned()));
+        for (key, settled, settling) in [
+            ("backends", &theme.backends, &theme.backends_settling),
+            ("backends-ansi", &theme.backends_ansi, &theme.backends_settling_ansi),
+        ] {
+            if settled.is_empty() || settled.len() != settling.len() {
+                return Err(ThemeError::UnevenBackendColours(name.to_owned(), key));
+            }
         }
         Ok(theme)
     }
@@ -207,6 +218,11 @@ mod tests {
         let error =
             Theme::parse("mine", &dark.replace("faint = 246", "faint = 256")).unwrap_err().to_string();
         assert!(error.contains("256 is no colour"), "{error}");
+        let uneven = dark.replace("backends-settling-ansi = [6, ", "backends-settling-ansi = [");
+        assert!(matches!(
+            Theme::parse("mine", &uneven),
+            Err(ThemeError::UnevenBackendColours(_, "backends-ansi"))
+        ));
         assert!(matches!(Theme::load("sunset"), Err(ThemeError::Unknown(_))));
         assert!(matches!(Theme::load("/nowhere/x.toml"), Err(ThemeError::Unreadable { .. })));
     }

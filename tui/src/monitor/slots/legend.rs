@@ -60,13 +60,13 @@ fn owners(data: &Data, service: &ServiceSample, look: &Look) -> Vec<Vec<Span<'st
         })
         .collect();
     let settling = service.slots.settling();
-    let (sign, style) = if look.half_blocks() {
-        ("paler".to_owned(), Style::new().fg(look.backend_settling(0)))
+    let told = span(format!(": settling, {}", count(settling as u64)), look.text());
+    entries.push(if look.half_blocks() {
+        let some = (0..3).map(|number| span("■", Style::new().fg(look.backend_settling(number))));
+        some.chain([span(format!(" {}", look.settling_word()), look.text()), told]).collect()
     } else {
-        ("CAPITALS".to_owned(), look.text())
-    };
-    entries
-        .push(vec![span(sign, style), span(format!(": settling, {}", count(settling as u64)), look.text())]);
+        vec![span("CAPITALS", look.text()), told]
+    });
     entries
 }
 
