@@ -57,7 +57,7 @@ impl Model {
             behind_help: active,
             dialog: None,
             services: Services,
-            backends: Backends,
+            backends: Backends::default(),
             slots: SlotsView::default(),
             events: Events::default(),
             processors: Processors::default(),

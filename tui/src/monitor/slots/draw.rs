@@ -70,11 +70,11 @@ pub fn ramp_glyph(level: usize, look: &Look) -> char {
     glyphs[level.min(LEVELS - 1)]
 }
 
-/// Draws the pixels of a raster, the numbers of the slots that rows start with, and the cursor.
+/// Draws the pixels of a raster, the numbers of the slots that rows start with, and the cursor if there is one.
 pub fn draw(
     raster: &Raster,
     colouring: Colouring,
-    cursor: u32,
+    cursor: Option<u32>,
     data: &Data,
     look: &Look,
     area: Rect,
@@ -85,7 +85,7 @@ pub fn draw(
     let gutter = gutter(window.slots as usize, area.width);
     let half_blocks = data.half_blocks;
     let in_cell = if half_blocks { 2 } else { 1 };
-    let cursor = window.pixel_of(cursor);
+    let cursor = cursor.and_then(|slot| window.pixel_of(slot));
     // Names are looked up once, not once a pixel.
     let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
         let of = |name: &str| (data.colours.number(name), data.colours.letter(name));

@@ -221,7 +221,7 @@ impl Component for SlotsView {
         };
         let parts = Parts::of(area);
         self.draw_header(data, look, parts.header, buffer);
-        draw::draw(&self.raster, self.colouring, self.cursor, data, look, parts.map, buffer);
+        draw::draw(&self.raster, self.colouring, Some(self.cursor), data, look, parts.map, buffer);
         self.draw_minimap(look, parts.minimap, buffer);
         let mut rest = parts.legend;
         for text in legend::lines(self.colouring, data, service, self.raster.scale, look, area.width) {

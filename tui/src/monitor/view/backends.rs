@@ -19,6 +19,8 @@ use crate::{
         dialog,
         history::{Rates, Track},
         number::{count, duration, percent, rate},
+        slots::{self, draw::Colouring, raster::Raster, window::Window},
+        view::chrome::Layout,
         widget::{
             graph::{chart, sparkline},
             table::{self, Column, Rows},
@@ -28,9 +30,46 @@ use crate::{
     terminal::look::Look,
 };
 
-/// The view of the backends.
+/// The view of the backends: what each gets, and below, where there is room, who owns the slots.
 #[derive(Clone, Debug, Default)]
-pub struct Backends;
+pub struct Backends {
+    raster: Raster,
+}
+
+/// Where the parts of the view go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    table: Rect,
+    details: Rect,
+    map_title: Rect,
+    map: Rect,
+}
+
+/// How many lines the chosen backend takes in words: a blank one, its title, and three of text.
+const WORDS: u16 = 5;
+
+/// A map of fewer lines shows too little to be worth them.
+const LEAST_MAP: u16 = 4;
+
+/// How many lines the chosen backend's past takes, with a blank one; it yields to the map.
+const PAST: u16 = 7;
+
+impl Parts {
+    fn of(area: Rect, service: &ServiceSample) -> Self {
+        let rows = u16::try_from(service.backends.len() + 2).unwrap_or(u16::MAX);
+        // The chosen backend in words takes what the rows leave, and some lines even where they leave none.
+        let least = if area.height >= 10 { 3 } else { 0 };
+        let (table, rest) = split_bottom(area, area.height.saturating_sub(rows).max(least));
+        let draining =
+            service.backends.iter().filter(|backend| backend.state == BackendState::Draining).count();
+        let words = WORDS + u16::try_from(draining).unwrap_or(u16::MAX - WORDS);
+        let room = rest.height.saturating_sub(words);
+        let lines = if room > 3 * PAST { room - PAST } else { room };
+        let (details, below) = split_bottom(rest, if lines > LEAST_MAP { lines } else { 0 });
+        let (map_title, map) = split_bottom(below, below.height.saturating_sub(1));
+        Self { table, details, map_title, map }
+    }
+}
 
 struct Row<'a> {
     backend: &'a BackendSample,
@@ -181,25 +220,63 @@ impl Component for Backends {
         Outcome::Done
     }
 
+    fn refresh(&mut self, data: &Data) {
+        let (Some(service), Some(sample)) = (data.service(), data.sample.as_ref()) else {
+            self.raster = Raster::default();
+            return;
+        };
+        let map = Parts::of(Layout::of(data.size).content, service).map;
+        let slots = &service.slots;
+        let (columns, rows) = slots::draw::pixels(map, slots.len(), data.half_blocks);
+        let window = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
+        let history = data.service_history().map(|history| &history.slots);
+        self.raster.update(window, slots, history, sample.taken_at);
+    }
+
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let Some(service) = data.service() else {
             line(span(" no service", look.faint()), area, buffer);
             return;
         };
+        let parts = Parts::of(area, service);
         let backends = &service.backends;
         let rows = Rows {
             count: backends.len(),
             selected: backends.iter().position(|backend| Some(&backend.name) == data.backend.as_ref()),
         };
-        let wanted = u16::try_from(backends.len() + 2).unwrap_or(u16::MAX);
-        // The chosen backend in words takes what the rows leave, and some lines even where they leave none.
-        let words = if area.height >= 10 { 3 } else { 0 };
-        let (top, bottom) = split_bottom(area, area.height.saturating_sub(wanted).max(words));
         let row = |index: usize| Some(Row::of(data, service, backends.get(index)?));
         let name = backends.iter().map(|backend| backend.name.chars().count() + 2).max().unwrap_or(0);
         let name = u16::try_from(name.clamp(8, 24)).unwrap_or(24);
-        table::draw(&columns(name), rows, row, look, top, buffer);
-        details(data, service, look, bottom, buffer);
+        table::draw(&columns(name), rows, row, look, parts.table, buffer);
+        details(data, service, look, parts.details, buffer);
+        self.draw_map(data, service, look, &parts, buffer);
+    }
+}
+
+impl Backends {
+    /// Who owns the slots, in the colours of the rows above.
+    fn draw_map(
+        &self,
+        data: &Data,
+        service: &ServiceSample,
+        look: &Look,
+        parts: &Parts,
+        buffer: &mut Buffer,
+    ) {
+        if parts.map.is_empty() {
+            return;
+        }
+        let window = self.raster.window;
+        let settling = match service.slots.settling() as u64 {
+            0 => String::new(),
+            settling => format!(", {} settling", count(settling)),
+        };
+        let text = format!(
+            " {} slots by owner{settling}: Enter looks at them closely",
+            count(u64::from(window.slots))
+        );
+        line(span(text, look.faint()), parts.map_title, buffer);
+        slots::draw::draw(&self.raster, Colouring::Owner, None, data, look, parts.map, buffer);
     }
 }
 
