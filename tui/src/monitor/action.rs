@@ -265,7 +265,7 @@ pub const BINDINGS: &[Binding] = {
         binding(A::PreviousField, &[code(K::BackTab), code(K::Left)], &[Preview], "", "the button before"),
         binding(A::NextField, &[code(K::Tab)], &[Fields], "next", "the next field"),
         binding(A::PreviousField, &[code(K::BackTab)], &[Fields], "", "the field before"),
-        binding(A::NextSpare, &[code(K::Down)], &[Form], "offer", "the next backend on offer"),
+        binding(A::NextSpare, &[code(K::Down)], &[Fields], "offer", "the next backend on offer"),
         binding(A::PreviousSpare, &[code(K::Up)], &[Fields], "", "the one before"),
         binding(
             A::Force,
