@@ -10,6 +10,7 @@ use super::{
 use crate::{
     monitor::{
         action::{Action, Context},
+        colours::natural,
         data::{Data, Undo, service_of, words_of},
         message::Order,
         number::{count, percent, several, short},
@@ -357,6 +358,7 @@ fn moves(plan: &Plan) -> String {
 /// What the change does to each backend, those first that it does most to.
 fn table(plan: &Plan, data: &Data, look: &Look, room: usize) -> Vec<Line<'static>> {
     let mut rows: Vec<_> = plan.backends.iter().collect();
+    rows.sort_by_cached_key(|row| natural(&row.name));
     if rows.len() + 1 > room {
         rows.sort_by_key(|row| std::cmp::Reverse(row.before.abs_diff(row.after)));
     }
