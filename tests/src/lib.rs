@@ -10,5 +10,5 @@ mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
-pub use site::{Plot, SERVICE, Site, eventually};
+pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;

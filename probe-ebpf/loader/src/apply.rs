@@ -20,7 +20,7 @@ use crate::{
     error::DatapathError,
     record,
     state::{ServiceState, State},
-    up::{require_supported, rows_for},
+    up::rows_for,
     writer::{Note, Target, Writer},
 };
 
@@ -105,9 +105,8 @@ impl Datapath {
     ///
     /// # Errors
     ///
-    /// When the program cannot do what the configuration asks for.
+    /// When the running state cannot be read, or be made that of `config`.
     pub fn plan_apply(&self, config: &Config, override_by_hand: bool) -> Result<ApplyPlan, DatapathError> {
-        require_supported(&config.services)?;
         self.plan_between(&State::read_settled(self.maps())?, config, override_by_hand)
     }
 
@@ -123,7 +122,6 @@ impl Datapath {
         config: &Config,
         terms: ApplyTerms,
     ) -> Result<(ApplyPlan, Vec<String>), DatapathError> {
-        require_supported(&config.services)?;
         let mut writer = Writer::begin(self.instance(), self.maps())?;
         writer.require_version(terms.state_version)?;
         let plan = self.plan_between(writer.state(), config, terms.override_by_hand)?;

@@ -386,7 +386,6 @@ impl Datapath {
                 let found = state.service(service)?;
                 let (plan, target) = Plan::of_changes(&found.service, changes, &found.seed(), request.force)?;
                 let warnings = check_changes(changes, &target, &settings).map_err(DatapathError::Rules)?;
-                crate::up::require_supported(std::slice::from_ref(&target))?;
                 let warnings = warnings.iter().map(ToString::to_string).collect();
                 Ok(Planned { number: found.number, plan, target, warnings })
             })
@@ -430,7 +429,7 @@ pub(crate) fn notes(changes: &[Change], plan: &Plan) -> Vec<Note> {
 }
 
 /// Whether the way to a service's backends is the kernel's to tell: a gateway takes what is tunnelled alone.
-pub(crate) const fn asks_the_kernel(forwarding: Forwarding, has_gateway: bool) -> bool {
+const fn asks_the_kernel(forwarding: Forwarding, has_gateway: bool) -> bool {
     match forwarding {
         Forwarding::Observe => false,
         Forwarding::L2 => true,
