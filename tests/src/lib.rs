@@ -3,10 +3,12 @@
 //! Each test makes a [`Site`] of its own, so that they run side by side; what a site makes goes with it, also when
 //! its test fails. Without the privileges a test says so and is skipped.
 
+mod audit;
 mod binary;
 mod site;
 mod terminal;
 
+pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;

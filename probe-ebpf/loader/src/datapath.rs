@@ -92,9 +92,13 @@ impl Datapath {
     /// When it is not running, or its maps are not those of this version.
     pub fn open(instance: &Instance) -> Result<Self, DatapathError> {
         let datapath = Self::open_in_any_phase(instance)?;
-        match State::read_meta(&datapath.maps)?.phase {
-            PHASE_RUNNING => Ok(datapath),
-            _ => Err(DatapathError::HalfWay(instance.name().to_owned())),
+        match State::read_meta(&datapath.maps) {
+            Ok(Meta { phase: PHASE_RUNNING, .. }) => Ok(datapath),
+            // Its maps are there, and nothing was written yet.
+            Ok(_) | Err(DatapathError::Schema { found: 0, .. }) => {
+                Err(DatapathError::HalfWay(instance.name().to_owned()))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -465,7 +469,10 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
             datapath => datapath?,
         };
         if datapath.is_at_home()? {
-            let state = State::read_settled(&datapath.maps)?;
+            let state = match State::read_settled(&datapath.maps) {
+                Err(DatapathError::Schema { found: 0, .. }) => continue,
+                state => state?,
+            };
             needed.extend(state.addresses(datapath.has_gateway()?));
         }
     }

@@ -76,19 +76,29 @@ impl<'a> SlotWriter<'a> {
 
     /// Gives the slot to `owner`; `false` if that has to wait.
     fn write(&self, slot: usize, owner: u32, now: u64) -> bool {
-        let (mut word, deadline) = self.read(slot);
-        if self.leaving.contains(&word.previous()) {
-            match forget_previous(word, deadline, word.previous(), now) {
-                Rewrite::Wait => return false,
-                rewrite => word = self.store(slot, word, rewrite, now),
-            }
+        if !self.forget_leaving(slot, now) {
+            return false;
         }
+        let (word, deadline) = self.read(slot);
         let holds = self.settles && !self.leaving.contains(&word.owner());
-        let (_, deadline) = self.read(slot);
         match reassign(word, deadline, owner, now, self.settle_time, holds) {
+            Rewrite::Wait => return false,
+            rewrite => self.store(slot, rewrite, now),
+        }
+        // One that leaves may have been both, and stood in for itself: now its successor can.
+        self.forget_leaving(slot, now)
+    }
+
+    /// Has a slot forget its previous owner if that leaves; `false` if that has to wait.
+    fn forget_leaving(&self, slot: usize, now: u64) -> bool {
+        let (word, deadline) = self.read(slot);
+        if !self.leaving.contains(&word.previous()) {
+            return true;
+        }
+        match forget_previous(word, deadline, word.previous(), now) {
             Rewrite::Wait => false,
             rewrite => {
-                self.store(slot, word, rewrite, now);
+                self.store(slot, rewrite, now);
                 true
             }
         }
@@ -101,10 +111,10 @@ impl<'a> SlotWriter<'a> {
         (SlotWord(word), Deadline(deadline))
     }
 
-    fn store(&self, slot: usize, word: SlotWord, rewrite: Rewrite, now: u64) -> SlotWord {
+    fn store(&self, slot: usize, rewrite: Rewrite, now: u64) {
         let at = self.first_slot + slot;
-        let word_after = match rewrite {
-            Rewrite::Unchanged | Rewrite::Wait => return word,
+        let word = match rewrite {
+            Rewrite::Unchanged | Rewrite::Wait => return,
             Rewrite::Word(word) => word,
             Rewrite::DeadlineThenWord(deadline, word) => {
                 let limit = match self.settle_limit {
@@ -116,8 +126,7 @@ impl<'a> SlotWriter<'a> {
                 word
             }
         };
-        self.rows.slots.words()[at].store(word_after.0, Ordering::SeqCst);
-        word_after
+        self.rows.slots.words()[at].store(word.0, Ordering::SeqCst);
     }
 }
 

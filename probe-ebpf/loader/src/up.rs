@@ -76,7 +76,7 @@ fn make_way(instance: &Instance) -> Result<(), DatapathError> {
     }
     match Datapath::open(instance) {
         // Whoever brought it up or took it down would hold the lock that is held here.
-        Err(DatapathError::HalfWay(_) | DatapathError::Schema { found: 0, .. }) => clear_away(instance),
+        Err(DatapathError::HalfWay(_)) => clear_away(instance),
         // It is up, or another version's to judge, unless no packet reaches it.
         _ if instance.links()?.is_empty() => clear_away(instance),
         _ => Err(DatapathError::AlreadyRunning(instance.name().to_owned())),
