@@ -9,16 +9,11 @@ use std::{
 
 use maglev_core::{
     service::Tracking,
-    slot::{Deadline, Rewrite, SlotWord, forget_previous, reassign},
+    slot::{Deadline, LAG_MILLISECONDS, Rewrite, SlotWord, forget_previous, reassign},
     table::LookupTable,
 };
 
-use crate::{
-    clock::{PROGRAM_LAG_MILLISECONDS, milliseconds_since_boot},
-    error::DatapathError,
-    maps::WritableRows,
-    state::ServiceState,
-};
+use crate::{clock::milliseconds_since_boot, error::DatapathError, maps::WritableRows, state::ServiceState};
 
 /// Longer than the rules ever make a slot wait.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,7 +36,7 @@ pub(crate) fn write_slots(
     let mut told = false;
     loop {
         // By the program's time, which lags: what has passed by that has passed for every packet.
-        let now = milliseconds_since_boot().saturating_sub(PROGRAM_LAG_MILLISECONDS);
+        let now = milliseconds_since_boot().saturating_sub(LAG_MILLISECONDS);
         pending.retain(|&slot| !writer.write(slot, owner_of(slot), now));
         if !told {
             re_routed()?;
@@ -74,7 +69,7 @@ impl<'a> SlotWriter<'a> {
             rows,
             leaving,
             first_slot: service.identity.first_slot as usize,
-            settle_time: service.identity.settle_milliseconds + PROGRAM_LAG_MILLISECONDS,
+            settle_time: service.identity.settle_milliseconds + LAG_MILLISECONDS,
             settle_limit: service.identity.settle_limit_milliseconds,
             settles: service.service.tracking == Tracking::Settling,
         }
@@ -115,7 +110,7 @@ impl<'a> SlotWriter<'a> {
             Rewrite::DeadlineThenWord(deadline, word) => {
                 let limit = match self.settle_limit {
                     0 => 0,
-                    limit => Deadline::new(deadline.epoch(), now + PROGRAM_LAG_MILLISECONDS + limit).0,
+                    limit => Deadline::new(deadline.epoch(), now + LAG_MILLISECONDS + limit).0,
                 };
                 self.rows.settle_limits.words()[at].store(limit, Ordering::SeqCst);
                 self.rows.deadlines.words()[at].store(deadline.0, Ordering::SeqCst);

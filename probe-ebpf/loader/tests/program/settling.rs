@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddrV4, thread, time::Duration};
 
-use maglev_core::slot::{Deadline, Epoch, GUARD_MILLISECONDS, SlotWord};
+use maglev_core::slot::{Deadline, Epoch, GUARD_MILLISECONDS, SLACK_MILLISECONDS, SlotWord};
 use maglev_probe_abi::{
     AFFINITY_SOURCE, BACKEND_DRAINING, BACKEND_GONE, BackendCounters, FLOWS_PER_BUCKET, SettlingBucket,
     SettlingFlow,
@@ -48,7 +48,7 @@ impl Settling {
             return false;
         }
         assert_eq!(deadline.epoch(), EPOCH);
-        let expected = now() + SETTLE_MILLISECONDS;
+        let expected = now() + SETTLE_MILLISECONDS + SLACK_MILLISECONDS;
         assert!((expected - 1000..=expected).contains(&deadline.time()), "{deadline:?}");
         true
     }
@@ -136,10 +136,10 @@ fn a_reset_goes_where_its_connection_is_and_puts_nothing_off() {
 #[test]
 fn deadlines_are_put_off_in_steps() {
     let Some(mut settling) = Settling::new() else { return };
-    settling.deadline_at(EPOCH, now() + SETTLE_MILLISECONDS - 2);
+    settling.deadline_at(EPOCH, now() + SETTLE_MILLISECONDS + SLACK_MILLISECONDS - 2);
     settling.to(Flags::Ack);
     // Unless the machine stood still in between, that is too little to gain.
-    if now() + SETTLE_MILLISECONDS < settling.deadline.time() + 16 {
+    if now() + SETTLE_MILLISECONDS + SLACK_MILLISECONDS < settling.deadline.time() + 16 {
         assert!(!settling.is_put_off());
     }
     thread::sleep(Duration::from_millis(16 + 2 + LAG));
