@@ -8,5 +8,5 @@ mod site;
 mod terminal;
 
 pub use binary::{maglev_top, run_in};
-pub use site::{Plot, SERVICE, Site, eventually};
+pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;

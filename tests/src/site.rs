@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpStream},
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     thread,
@@ -21,9 +21,16 @@ use maglev_probe::{Changed, Datapath, DatapathError, Decapsulation, Instance, Re
 /// The address of every site's services.
 pub const SERVICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10));
 
+/// Their IPv6 address, where a plot says so.
+pub const SERVICE_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10));
+
 /// What a site is to be like.
 #[derive(Clone, Debug)]
 pub struct Plot {
+    /// The address of both services, and the family of their clients.
+    pub service: IpAddr,
+    /// Whether the backends of `web` are reached by their IPv6 addresses; those of `dns` are of its own family.
+    pub backends_on_ipv6: bool,
     /// `ipip`, `l2` or `observe`, of the TCP service `web` at port 80.
     pub forwarding: &'static str,
     /// `settling`, `always` or `never`, of `web`.
@@ -43,6 +50,8 @@ pub struct Plot {
 impl Default for Plot {
     fn default() -> Self {
         Self {
+            service: SERVICE,
+            backends_on_ipv6: false,
             forwarding: "ipip",
             tracking: "settling",
             udp_tracking: "always",
@@ -62,6 +71,7 @@ pub struct Site {
     pub datapath: Datapath,
     /// What it was brought up with.
     pub config: Config,
+    service: IpAddr,
     _servers: Vec<Server>,
     _decapsulation: Vec<Decapsulation>,
 }
@@ -76,7 +86,7 @@ impl Site {
     pub fn start(plot: &Plot) -> Option<Self> {
         sweep();
         let count = u8::try_from(plot.weights.len() + 2).expect("a handful of backends");
-        let topology = match Topology::builder().service_addresses([SERVICE]).backends(count).build() {
+        let topology = match Topology::builder().service_addresses([plot.service]).backends(count).build() {
             Ok(topology) => topology,
             Err(error) if error.is_permission() => {
                 println!("skipped: {error} (run as root)");
@@ -104,7 +114,14 @@ impl Site {
             topology.balancer().run(|| maglev_probe::up(&instance, &config)).expect("a thread gets in");
         started.unwrap_or_else(|error| panic!("{error:?}"));
         let datapath = Datapath::open(&instance).expect("what was pinned opens");
-        let site = Self { topology, datapath, config, _servers: servers, _decapsulation: decapsulation };
+        let site = Self {
+            topology,
+            datapath,
+            config,
+            service: plot.service,
+            _servers: servers,
+            _decapsulation: decapsulation,
+        };
         site.wait_for_neighbours();
         Some(site)
     }
@@ -112,13 +129,13 @@ impl Site {
     /// The address of the TCP service.
     #[must_use]
     pub fn web(&self) -> SocketAddr {
-        SocketAddr::new(SERVICE, 80)
+        SocketAddr::new(self.service, 80)
     }
 
     /// The address of the UDP service.
     #[must_use]
     pub fn dns(&self) -> SocketAddr {
-        SocketAddr::new(SERVICE, 53)
+        SocketAddr::new(self.service, 53)
     }
 
     /// Makes changes to `web`, from where its neighbours are.
@@ -178,10 +195,11 @@ impl Site {
         self.sample().verdicts.iter().find(|(known, _)| *known == word).expect("a verdict of that name").1
     }
 
-    /// The client's IPv4 addresses.
+    /// The client's addresses of the services' family.
     #[must_use]
     pub fn client_addresses(&self) -> Vec<IpAddr> {
-        self.topology.client().addresses().iter().copied().filter(IpAddr::is_ipv4).collect()
+        let addresses = self.topology.client().addresses().iter().copied();
+        addresses.filter(|address| address.is_ipv4() == self.service.is_ipv4()).collect()
     }
 
     /// A connection to `web` from one of the client's addresses.
@@ -247,6 +265,23 @@ impl Site {
         for service in &self.config.services {
             for backend in &service.backends {
                 let Some(host) = self.topology.backend(&backend.name) else { continue };
+                if backend.address.is_ipv6() {
+                    // The kernel lists its IPv6 neighbours in no file; one that answers is known.
+                    eventually("a backend answers the balancer", || {
+                        let balancer = self.topology.balancer();
+                        let patience = Duration::from_secs(1);
+                        balancer
+                            .run(|| {
+                                TcpStream::connect_timeout(
+                                    &SocketAddr::new(backend.address.ip(), 80),
+                                    patience,
+                                )
+                            })
+                            .expect("a thread gets in")
+                            .is_ok()
+                    });
+                    continue;
+                }
                 let interface = host.balancer_side().name().to_owned();
                 eventually("the next hops are resolved", || {
                     let known =
@@ -286,26 +321,30 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn configuration(plot: &Plot, topology: &Topology) -> String {
-    let Plot { forwarding, tracking, udp_tracking, settle_time, table_size, attach_mode, weights } = plot;
+    let Plot { forwarding, tracking, udp_tracking, settle_time, table_size, attach_mode, weights, .. } = plot;
     let interface = topology.client_side().name();
     let mut text = format!(
         "[datapath]\ninterfaces = [\"{interface}\"]\nattach-mode = \"{attach_mode}\"\n\
-         tunnel-source-v4 = \"10.81.0.254\"\nmax-slots = 65536\n"
+         tunnel-source-v4 = \"10.81.0.254\"\ntunnel-source-v6 = \"fd00:81::fe\"\nmax-slots = 65536\n"
     );
     let tcp = ("web", 80, "tcp", *forwarding, *tracking);
     let udp = ("dns", 53, "udp", "l2", *udp_tracking);
     for (name, port, protocol, forwarding, tracking) in [tcp, udp] {
+        let service = SocketAddr::new(plot.service, port);
+        let family = if plot.backends_on_ipv6 && protocol == "tcp" { SERVICE_V6 } else { plot.service };
         let _ = write!(
             text,
-            "[[services]]\nname = \"{name}\"\naddress = \"{SERVICE}:{port}\"\nprotocol = \"{protocol}\"\n\
+            "[[services]]\nname = \"{name}\"\naddress = \"{service}\"\nprotocol = \"{protocol}\"\n\
              table-size = {table_size}\nforwarding = \"{forwarding}\"\ntracking = \"{tracking}\"\n\
              settle-time = \"{settle_time}\"\n"
         );
         for (backend, weight) in topology.backends().iter().zip(weights) {
-            let (name, address) = (backend.name(), backend.address());
+            let name = backend.name();
+            let address = backend.address_like(family).expect("the lab's kernel has IPv6");
+            let address = SocketAddr::new(address, port);
             let _ = write!(
                 text,
-                "[[services.backends]]\nname = \"{name}\"\naddress = \"{address}:{port}\"\nweight = {weight}\n"
+                "[[services.backends]]\nname = \"{name}\"\naddress = \"{address}\"\nweight = {weight}\n"
             );
         }
     }

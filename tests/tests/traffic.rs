@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use maglev_lab::{Connection, Datagrams, Route, TcpLoad};
-use maglev_tests::{Plot, Site};
+use maglev_tests::{Plot, SERVICE_V6, Site};
 
 /// Some hundreds of short connections, as fast as they come.
 fn many() -> TcpLoad {
@@ -66,6 +66,36 @@ fn tunnelled_traffic_reaches_every_backend_by_weight() {
 #[test]
 fn rewritten_traffic_reaches_every_backend() {
     shares_follow_weights(&Plot { forwarding: "l2", ..Plot::default() });
+}
+
+#[test]
+fn ipv6_in_tunnels_of_either_family_reaches_every_backend() {
+    for backends_on_ipv6 in [true, false] {
+        shares_follow_weights(&Plot {
+            service: SERVICE_V6,
+            backends_on_ipv6,
+            weights: vec![100; 3],
+            ..Plot::default()
+        });
+    }
+}
+
+#[test]
+fn ipv4_in_tunnels_of_ipv6_does_too() {
+    shares_follow_weights(&Plot { backends_on_ipv6: true, weights: vec![100; 3], ..Plot::default() });
+}
+
+#[test]
+fn rewritten_ipv6_does_too() {
+    let service = SERVICE_V6;
+    let weights = vec![100; 3];
+    shares_follow_weights(&Plot {
+        service,
+        backends_on_ipv6: true,
+        forwarding: "l2",
+        weights,
+        ..Plot::default()
+    });
 }
 
 #[test]

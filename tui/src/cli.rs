@@ -43,16 +43,16 @@ pub enum Output {
 #[derive(Clone, Debug, Args)]
 pub struct Look {
     /// A theme: dark, light, or a file
-    #[arg(long, global = true, value_name = "NAME|FILE", env = "MAGLEV_TOP_THEME")]
+    #[arg(long, value_name = "NAME|FILE", env = "MAGLEV_TOP_THEME")]
     pub theme: Option<String>,
     /// How many colours to use
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t)]
     pub color: Color,
     /// Draw with ASCII alone
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub ascii: bool,
     /// How often to look
-    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,
 }
 
@@ -96,24 +96,33 @@ pub enum Command {
     /// Which slot and backend a client gets
     Lookup(Lookup),
     /// Packet by packet: where a flow goes, and why
+    #[command(hide = true)]
     Trace(Later),
     /// At a backend: take the outer header off, until it is ended
     Decap(Decap),
     /// A Cilium node's own tables
+    #[command(hide = true)]
     Cilium(Later),
     /// Write samples to a file
+    #[command(hide = true)]
     Record(Later),
     /// Show the samples of a file
+    #[command(hide = true)]
     Replay(Later),
     /// Counters for Prometheus
+    #[command(hide = true)]
     Exporter(Later),
     /// What may keep a datapath from working
+    #[command(hide = true)]
     Doctor(Later),
     /// Nanoseconds per packet on this host
+    #[command(hide = true)]
     Bench(Later),
     /// Completions for a shell
+    #[command(hide = true)]
     Completions(Later),
     /// The manual page
+    #[command(hide = true)]
     Man(Later),
     /// Cleans up after a demo that was killed
     #[command(hide = true)]
@@ -148,6 +157,9 @@ pub struct Demo {
     /// Which flows the TCP service remembers
     #[arg(long, value_name = "MODE", default_value_t = Tracking::Settling, value_parser = tracking)]
     pub tracking: Tracking,
+    /// How the monitor looks
+    #[command(flatten)]
+    pub look: Look,
 }
 
 /// `up`

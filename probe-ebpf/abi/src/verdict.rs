@@ -30,8 +30,8 @@ verdicts! {
     Verdict:
     /// Passed: neither IPv4 nor IPv6.
     NotIp = 0 "not-ip",
-    /// Passed: IPv6, which this program does not balance yet.
-    Ipv6 = 1 "ipv6",
+    /// Passed: IPv6 with more extension headers than are followed.
+    ExtensionHeaders = 1 "extension-headers",
     /// Passed: neither TCP nor UDP.
     OtherProtocol = 2 "other-protocol",
     /// Passed: shorter than its headers say, or headers that contradict themselves.
@@ -72,7 +72,7 @@ verdicts! {
     DecapVerdict:
     /// Its outer header was taken off.
     Decapsulated = 0 "decapsulated",
-    /// Not IP in IPv4: left as it was.
+    /// Not IP in IP: left as it was.
     NotATunnel = 1 "not-a-tunnel",
     /// A tunnel's, but for another host's hardware address: left as it was.
     AnotherHost = 2 "another-host",

@@ -13,7 +13,6 @@ use crate::{
     error::DatapathError,
     record,
     state::State,
-    up::require_supported,
     writer::{Note, Writer},
 };
 
@@ -60,9 +59,8 @@ impl Datapath {
     ///
     /// # Errors
     ///
-    /// When the program cannot do what the configuration asks for.
+    /// When the running state cannot be read, or be made that of `config`.
     pub fn plan_apply(&self, config: &Config) -> Result<ApplyPlan, DatapathError> {
-        require_supported(&config.services)?;
         plan_between(&State::read_settled(self.maps())?, config)
     }
 
@@ -77,7 +75,6 @@ impl Datapath {
         config: &Config,
         break_connections: bool,
     ) -> Result<(ApplyPlan, Vec<String>), DatapathError> {
-        require_supported(&config.services)?;
         let mut writer = Writer::begin(self.instance(), self.maps())?;
         let plan = plan_between(writer.state(), config)?;
         let breaking: Vec<String> = plan.steps.iter().filter_map(Step::breaks).collect();

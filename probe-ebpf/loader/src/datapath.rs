@@ -275,7 +275,6 @@ impl Datapath {
         let (plan, target) = Plan::of_changes(&found.service, request.changes, &found.seed(), request.force)?;
         let settings = record::datapath(&self.maps.settings.get(&0)?.unwrap_or_default());
         let warnings = check_changes(request.changes, &target, &settings).map_err(DatapathError::Rules)?;
-        crate::up::require_supported(std::slice::from_ref(&target))?;
         Ok(Planned { plan, target, warnings: warnings.iter().map(ToString::to_string).collect() })
     }
 
@@ -315,7 +314,7 @@ pub(crate) fn notes(changes: &[Change], plan: &Plan) -> Vec<Note> {
 }
 
 /// Whether the way to a service's backends is the kernel's to tell: a gateway takes what is tunnelled alone.
-pub(crate) const fn asks_the_kernel(forwarding: Forwarding, has_gateway: bool) -> bool {
+const fn asks_the_kernel(forwarding: Forwarding, has_gateway: bool) -> bool {
     match forwarding {
         Forwarding::Observe => false,
         Forwarding::L2 => true,

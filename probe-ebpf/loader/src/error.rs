@@ -149,9 +149,6 @@ pub enum DatapathError {
         /// The sysctl.
         sysctl: String,
     },
-    /// The program cannot do it yet.
-    #[error("this version cannot do it yet: {}", .0.join("; "))]
-    NotYet(Vec<String>),
     /// The program did not get into the kernel.
     #[error("the kernel refused the program{}", verifier(.log))]
     Refused {

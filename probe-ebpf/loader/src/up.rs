@@ -1,18 +1,20 @@
 //! Bringing a datapath up, and taking it down.
 
 use std::{
-    fs, thread,
+    fs,
+    net::IpAddr,
+    thread,
     time::{Duration, Instant},
 };
 
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
-use maglev_core::{config::Config, service::Service};
+use maglev_core::config::Config;
 use maglev_probe_abi::{self as abi, ROW_WORDS, map};
 
 use crate::{
     attach::{attach, aya_error, require_free},
     bpffs::ensure_mounted,
-    datapath::{Datapath, asks_the_kernel},
+    datapath::{Datapath, addresses},
     error::DatapathError,
     instance::Instance,
     kernel::{Access, link_interface, locked_bytes, possible_processors},
@@ -41,7 +43,6 @@ pub struct Started {
 ///
 /// When it cannot be brought up; then nothing was left behind.
 pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError> {
-    require_supported(&config.services)?;
     if config.datapath.interfaces.is_empty() {
         return Err(DatapathError::NoInterface);
     }
@@ -143,33 +144,17 @@ fn rows_for(config: &Config) -> u32 {
     config.datapath.max_slots.div_ceil(ROW_WORDS as u32)
 }
 
-/// Refuses, by name, what the program cannot do yet.
-pub(crate) fn require_supported(services: &[Service]) -> Result<(), DatapathError> {
-    let mut missing = Vec::new();
-    for service in services {
-        if service.address.is_ipv6() {
-            missing.push(format!("service {}: IPv6 ({})", service.name, service.address));
-        }
-        for backend in service.backends.iter().filter(|backend| backend.address.is_ipv6()) {
-            missing.push(format!(
-                "service {}, backend {}: IPv6 ({})",
-                service.name, backend.name, backend.address
-            ));
-        }
-    }
-    if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotYet(missing)) }
-}
-
-/// The kernel tells an XDP program a way only where it forwards.
+/// The kernel tells an XDP program a way only where it forwards: packets of either family by itself.
 fn require_forwarding(config: &Config, interface: &Interface) -> Result<(), DatapathError> {
-    let has_gateway = config.datapath.gateway_mac.is_some();
-    let asks_the_kernel =
-        config.services.iter().any(|service| asks_the_kernel(service.forwarding, has_gateway));
-    let path = format!("/proc/sys/net/ipv4/conf/{}/forwarding", interface.name);
-    let off = fs::read_to_string(path).is_ok_and(|text| text.trim() == "0");
-    if asks_the_kernel && off {
-        let sysctl = format!("net.ipv4.conf.{}.forwarding", interface.name);
-        return Err(DatapathError::ForwardingOff { interface: interface.name.clone(), sysctl });
+    let addresses = addresses(&config.services, config.datapath.gateway_mac.is_some());
+    for (family, is_asked_for) in
+        [("ipv4", addresses.iter().any(IpAddr::is_ipv4)), ("ipv6", addresses.iter().any(IpAddr::is_ipv6))]
+    {
+        let path = format!("/proc/sys/net/{family}/conf/{}/forwarding", interface.name);
+        if is_asked_for && fs::read_to_string(path).is_ok_and(|text| text.trim() == "0") {
+            let sysctl = format!("net.{family}.conf.{}.forwarding", interface.name);
+            return Err(DatapathError::ForwardingOff { interface: interface.name.clone(), sysctl });
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use maglev_probe_abi::{
 use crate::{
     clock, count, forward,
     maps::{BACKENDS, SERVICES, SLOTS},
-    parse::{self, Packet},
+    parse::{self, Packet, Wide},
     rows::Cell,
     settling, tracked,
 };
@@ -85,14 +85,15 @@ fn key(packet: &Packet) -> ServiceKey {
 #[inline(always)]
 fn hash(packet: &Packet, service: &ServiceRecord) -> u32 {
     let client_port = if service.affinity == AFFINITY_SOURCE { 0 } else { u16::from_be(packet.client_port) };
-    let [client, ..] = packet.client;
-    flow::hash_v4(
-        client.to_ne_bytes(),
-        client_port,
-        u16::from_be(packet.service_port),
-        packet.protocol,
-        service.hash_seed,
-    )
+    let service_port = u16::from_be(packet.service_port);
+    if packet.family == 6 {
+        // SAFETY: all bytes are valid, and stand as they lie in memory.
+        let client = unsafe { transmute::<Wide, [u8; 16]>(packet.client) };
+        flow::hash_v6(client, client_port, service_port, packet.protocol, service.hash_seed)
+    } else {
+        let client = packet.client[0].to_ne_bytes();
+        flow::hash_v4(client, client_port, service_port, packet.protocol, service.hash_seed)
+    }
 }
 
 /// A packet, where it belongs, and when it came.

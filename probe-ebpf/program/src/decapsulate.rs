@@ -5,11 +5,8 @@ use maglev_probe_abi::DecapVerdict;
 
 use crate::{
     maps::DECAP_SETTINGS,
-    packet::{self, Ethernet, Hardware, Ipv4, protocol},
+    packet::{self, Ethernet, Hardware, Ipv4, Ipv6, protocol},
 };
-
-/// The IPv6 header, of which only the first byte matters here.
-const IPV6_LENGTH: usize = 40;
 
 /// Takes the outer header off, if there is one.
 #[inline(always)]
@@ -32,24 +29,22 @@ struct Tunnel {
 fn tunnel(context: &XdpContext) -> Result<Tunnel, DecapVerdict> {
     // SAFETY: bytes alone.
     let ethernet: &Ethernet = unsafe { packet::at(context, 0) }.ok_or(DecapVerdict::NotATunnel)?;
-    if ethernet.kind != Ethernet::IPV4 {
-        return Err(DecapVerdict::NotATunnel);
-    }
-    // SAFETY: bytes alone.
-    let outer: &Ipv4 = unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(DecapVerdict::NotATunnel)?;
+    let outer = match ethernet.kind {
+        Ethernet::IPV4 => Outer::ipv4(context)?,
+        Ethernet::IPV6 => Outer::ipv6(context)?,
+        _ => return Err(DecapVerdict::NotATunnel),
+    };
     let (version, inner_length, kind) = match outer.protocol {
         protocol::IPV4 => (4, Ipv4::LENGTH, Ethernet::IPV4),
-        protocol::IPV6 => (6, IPV6_LENGTH, Ethernet::IPV6),
+        protocol::IPV6 => (6, Ipv6::LENGTH, Ethernet::IPV6),
         _ => return Err(DecapVerdict::NotATunnel),
     };
     if !is_for_this_host(ethernet.destination) {
         return Err(DecapVerdict::AnotherHost);
     }
-    let length = outer.header_length().ok_or(DecapVerdict::Malformed)?;
-    let packet_length = usize::from(outer.packet_length());
-    if outer.is_fragment()
-        || packet_length < length + inner_length
-        || !packet::reaches(context, Ethernet::LENGTH + packet_length)
+    let length = outer.length.ok_or(DecapVerdict::Malformed)?;
+    if outer.packet_length < length + inner_length
+        || !packet::reaches(context, Ethernet::LENGTH + outer.packet_length)
     {
         return Err(DecapVerdict::Malformed);
     }
@@ -60,6 +55,43 @@ fn tunnel(context: &XdpContext) -> Result<Tunnel, DecapVerdict> {
         return Err(DecapVerdict::Malformed);
     }
     Ok(Tunnel { length, ethernet: Ethernet { kind, ..*ethernet } })
+}
+
+/// What an outer header says.
+struct Outer {
+    /// The protocol of what is inside.
+    protocol: u8,
+    /// How long it is; `None` where it contradicts itself, or has but a part of a packet inside.
+    length: Option<usize>,
+    /// How long it is with what is inside.
+    packet_length: usize,
+}
+
+impl Outer {
+    #[inline(always)]
+    fn ipv4(context: &XdpContext) -> Result<Self, DecapVerdict> {
+        // SAFETY: bytes alone.
+        let header: &Ipv4 =
+            unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(DecapVerdict::NotATunnel)?;
+        Ok(Self {
+            protocol: header.protocol,
+            length: if header.is_fragment() { None } else { header.header_length() },
+            packet_length: header.packet_length().into(),
+        })
+    }
+
+    /// Extension headers are not followed: the balancer puts none there.
+    #[inline(always)]
+    fn ipv6(context: &XdpContext) -> Result<Self, DecapVerdict> {
+        // SAFETY: bytes alone.
+        let header: &Ipv6 =
+            unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(DecapVerdict::NotATunnel)?;
+        Ok(Self {
+            protocol: header.next_header,
+            length: (header.version() == 6).then_some(Ipv6::LENGTH),
+            packet_length: Ipv6::LENGTH + header.payload(),
+        })
+    }
 }
 
 /// Whether a frame to that hardware address is meant. An interface that listens to all frames, a bridge's for

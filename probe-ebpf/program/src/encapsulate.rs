@@ -1,11 +1,14 @@
-//! An outer IPv4 header around a packet.
+//! An outer IP header, of either family, around a packet of either family.
+
+use core::mem::transmute;
 
 use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use maglev_probe_abi::{Settings, Verdict};
 
 use crate::{
     balance::Flow,
-    packet::{self, Address, Ethernet, Half, Hardware, Ipv4, protocol},
+    packet::{self, Address, Ethernet, Half, Hardware, Ipv4, Ipv6, LongAddress, protocol},
+    parse::Wide,
 };
 
 /// How many routers a tunnel may lead through.
@@ -15,17 +18,31 @@ const TIME_TO_LIVE: u8 = 64;
 /// identification is 0 would be taken for one, and what is never fragmented needs no identification (RFC 6864).
 const DO_NOT_FRAGMENT: Half = 0x4000_u16.to_be();
 
-/// Ethernet and IPv4, as they stand in front of a packet in a tunnel.
-#[repr(C)]
-struct Front {
-    ethernet: Ethernet,
-    outer: Ipv4,
+/// A header that packets can be put behind.
+pub(crate) trait Outer: Copy {
+    /// What an Ethernet header calls it.
+    const KIND: Half;
 }
 
-/// The outer header for a packet to that backend.
+impl Outer for Ipv4 {
+    const KIND: Half = Ethernet::IPV4;
+}
+
+impl Outer for Ipv6 {
+    const KIND: Half = Ethernet::IPV6;
+}
+
+/// Ethernet and IP, as they stand in front of a packet in a tunnel.
+#[repr(C)]
+struct Front<Header> {
+    ethernet: Ethernet,
+    outer: Header,
+}
+
+/// The outer header for a packet to a backend that has an IPv4 address.
 #[inline(always)]
-pub(crate) fn outer_header(settings: &Settings, flow: &Flow, backend: Address) -> Result<Ipv4, Verdict> {
-    let length = flow.packet.length.checked_add(Ipv4::LENGTH as u16).ok_or(Verdict::TooBig)?;
+pub(crate) fn ipv4_header(settings: &Settings, flow: &Flow, backend: Address) -> Result<Ipv4, Verdict> {
+    let length = u16::try_from(flow.packet.length + Ipv4::LENGTH as u32).map_err(|_| Verdict::TooBig)?;
     let mask = u32::from_ne_bytes(settings.tunnel_host_mask_v4);
     // A source of its own for each flow, if there is a prefix: the backend's queues are chosen by it.
     let source = u32::from_ne_bytes(settings.tunnel_source_v4) | (flow.hash & mask);
@@ -36,13 +53,41 @@ pub(crate) fn outer_header(settings: &Settings, flow: &Flow, backend: Address) -
         identification: 0,
         fragment: DO_NOT_FRAGMENT,
         time_to_live: TIME_TO_LIVE,
-        protocol: protocol::IPV4,
+        protocol: inner_protocol(flow),
         checksum: 0,
         source: Address::new(source.to_ne_bytes()),
         destination: backend,
     };
     header.checksum = checksum(&header);
     Ok(header)
+}
+
+/// The outer header for a packet to a backend that has an IPv6 address.
+#[inline(always)]
+pub(crate) fn ipv6_header(settings: &Settings, flow: &Flow, backend: Wide) -> Result<Ipv6, Verdict> {
+    // The whole packet's, with the outer header: the kernel is asked for the way of it in sixteen bits.
+    u16::try_from(flow.packet.length + Ipv6::LENGTH as u32).map_err(|_| Verdict::TooBig)?;
+    // SAFETY: all bytes are valid, and stand as they lie in memory.
+    let [a, b, c, d] = unsafe { transmute::<[u8; 16], Wide>(settings.tunnel_source_v6) };
+    let mask = u32::MAX.checked_shr(settings.tunnel_prefix_v6.saturating_sub(96)).unwrap_or(0).to_be();
+    let class = flow.packet.type_of_service;
+    Ok(Ipv6 {
+        version_and_class: 0x60 | class >> 4,
+        // The label is the flow's: routers choose among equal ways by it (RFC 6438).
+        class_and_label: class << 4 | (flow.hash >> 16 & 0x0f) as u8,
+        label: flow.hash as Half,
+        payload_length: (flow.packet.length as u16).to_be(),
+        next_header: inner_protocol(flow),
+        hop_limit: TIME_TO_LIVE,
+        source: LongAddress::new([a, b, c, d | (flow.hash & mask)]),
+        destination: LongAddress::new(backend),
+    })
+}
+
+/// What an outer header calls the packet inside.
+#[inline(always)]
+fn inner_protocol(flow: &Flow) -> u8 {
+    if flow.packet.family == 6 { protocol::IPV6 } else { protocol::IPV4 }
 }
 
 /// The checksum of a header in which it is zero: the sum of its halves in ones' complement, inverted. It comes out in
@@ -63,19 +108,19 @@ fn checksum(header: &Ipv4) -> Half {
 
 /// Puts the header between the packet and a new Ethernet header.
 #[inline(always)]
-pub(crate) fn push(
+pub(crate) fn push<Header: Outer>(
     context: &XdpContext,
     destination: Hardware,
     source: Hardware,
-    outer: &Ipv4,
+    outer: &Header,
 ) -> Result<(), Verdict> {
     // SAFETY: the context is the program's; nothing that pointed into the packet is used any more.
-    if unsafe { bpf_xdp_adjust_head(context.ctx, -(Ipv4::LENGTH as i32)) } != 0 {
+    if unsafe { bpf_xdp_adjust_head(context.ctx, -(size_of::<Header>() as i32)) } != 0 {
         return Err(Verdict::NoHeadroom);
     }
     // SAFETY: bytes alone.
-    let front: &mut Front = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::NoHeadroom)?;
-    front.ethernet = Ethernet { destination, source, kind: Ethernet::IPV4 };
+    let front: &mut Front<Header> = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::NoHeadroom)?;
+    front.ethernet = Ethernet { destination, source, kind: Header::KIND };
     front.outer = *outer;
     Ok(())
 }

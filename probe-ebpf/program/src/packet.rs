@@ -94,6 +94,28 @@ impl Address {
     }
 }
 
+/// An IPv6 address.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct LongAddress([Half; 8]);
+
+impl LongAddress {
+    #[inline(always)]
+    pub(crate) fn new(words: [u32; 4]) -> Self {
+        let [a, b, c, d] = words;
+        let low = |word: u32| word as Half;
+        let high = |word: u32| (word >> 16) as Half;
+        Self([low(a), high(a), low(b), high(b), low(c), high(c), low(d), high(d)])
+    }
+
+    /// Its sixteen bytes as they lie in memory.
+    #[inline(always)]
+    pub(crate) fn words(self) -> [u32; 4] {
+        let word = |place: usize| u32::from(self.0[place]) | u32::from(self.0[place + 1]) << 16;
+        [word(0), word(2), word(4), word(6)]
+    }
+}
+
 /// The Ethernet header.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -148,6 +170,64 @@ impl Ipv4 {
     }
 }
 
+/// The IPv6 header without its extensions.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Ipv6 {
+    pub(crate) version_and_class: u8,
+    pub(crate) class_and_label: u8,
+    pub(crate) label: Half,
+    pub(crate) payload_length: Half,
+    pub(crate) next_header: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) source: LongAddress,
+    pub(crate) destination: LongAddress,
+}
+
+impl Ipv6 {
+    pub(crate) const LENGTH: usize = size_of::<Self>();
+
+    #[inline(always)]
+    pub(crate) fn version(&self) -> u8 {
+        self.version_and_class >> 4
+    }
+
+    /// The traffic class, which is what IPv4 calls the type of service.
+    #[inline(always)]
+    pub(crate) fn class(&self) -> u8 {
+        self.version_and_class << 4 | self.class_and_label >> 4
+    }
+
+    /// Traffic class and label, as the kernel's routes are asked with them.
+    #[inline(always)]
+    pub(crate) fn flow_information(&self) -> u32 {
+        u32::from_ne_bytes([self.version_and_class & 0x0f, self.class_and_label, 0, 0])
+            | u32::from(self.label) << 16
+    }
+
+    /// The length of what follows the header, by the header.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> usize {
+        usize::from(u16::from_be(self.payload_length))
+    }
+}
+
+/// What the extension headers of IPv6 begin with.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Extension {
+    pub(crate) next_header: u8,
+    units: u8,
+}
+
+impl Extension {
+    /// The whole header's length.
+    #[inline(always)]
+    pub(crate) fn length(self) -> usize {
+        (usize::from(self.units) + 1) * 8
+    }
+}
+
 /// The TCP header without its options.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -172,8 +252,12 @@ pub(crate) struct Udp {
 
 /// Numbers of protocols in an IP header.
 pub(crate) mod protocol {
+    pub(crate) const HOP_BY_HOP: u8 = 0;
     pub(crate) const IPV4: u8 = 4;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
     pub(crate) const IPV6: u8 = 41;
+    pub(crate) const ROUTING: u8 = 43;
+    pub(crate) const FRAGMENT: u8 = 44;
+    pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 }

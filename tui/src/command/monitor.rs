@@ -37,7 +37,7 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
         changes: words.changes,
         tracking: words.tracking,
     };
-    let look = &context.arguments.look;
+    let look = &words.look;
     let outcome = demo::run(&arguments, |source| watch(look, Some("web"), source))
         .map_err(|error| Failure::of(&error))?;
     match outcome {

@@ -130,8 +130,8 @@ fn what_contradicts_itself_in_the_maps_is_dropped_and_nothing_else_is_counted() 
         assert_eq!(scene.programs.balance(&frame), dropped, "{what}");
     }
     scene.change_service(|record| *record = right);
-    scene.set_backend(1, |backend| backend.family = 6);
-    assert_eq!(scene.programs.balance(&frame), dropped, "a backend with an IPv6 address");
+    scene.set_backend(1, |backend| backend.family = 5);
+    assert_eq!(scene.programs.balance(&frame), dropped, "a backend with an address of no family");
     assert_eq!(scene.programs.service_counters(), ServiceCounters::default());
     scene.set_backend(1, |_| {});
     assert_eq!(scene.programs.balance(&frame).verdict, "transmitted");

@@ -7,6 +7,7 @@ mod decap;
 mod forwarding;
 mod frames;
 mod hostile;
+mod ipv6;
 mod passing;
 mod routes;
 mod settling;

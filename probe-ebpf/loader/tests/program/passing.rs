@@ -41,7 +41,7 @@ fn traffic_for_no_service_passes_byte_for_byte() {
         ("a VLAN's", ethernet(0x8100, &tcp(client(1), Flags::Syn)[10..]), "not-ip"),
         ("LLDP", ethernet(0x88cc, &[2, 7, 4]), "not-ip"),
         ("nothing but a header", ethernet(0x1234, &[]), "not-ip"),
-        ("IPv6", six, "ipv6"),
+        ("IPv6", six, "not-a-service"),
         ("an echo request to the service", ping, "other-protocol"),
         ("a membership report", membership, "other-protocol"),
         ("another address", tcp_to(client(1), elsewhere, Flags::Syn, |_| {}), "not-a-service"),

@@ -3,7 +3,9 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    env, fs, iter,
+    env,
+    error::Error,
+    fs, io, iter,
     net::{Ipv4Addr, SocketAddrV4},
 };
 
@@ -22,10 +24,7 @@ use maglev_probe_abi::{
     DecapVerdict, FORWARDING_IPIP, FlowKey, ROW_WORDS, Row, ServiceCounters, ServiceKey, ServiceRecord,
     Settings, SettlingBucket, TRACKING_SETTLING, TrackedFlow, Verdict, map, program,
 };
-use nix::{
-    time::{ClockId, clock_gettime},
-    unistd::geteuid,
-};
+use nix::time::{ClockId, clock_gettime};
 
 static KEPT: &[u8] = aya::include_bytes_aligned!("../../object/maglev.bpf.o");
 
@@ -89,6 +88,19 @@ struct Context {
     start: u32,
 }
 
+/// Whether the kernel said that it is for others. Root may be without the privileges, in a container for example.
+fn is_permission(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// What became of a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -100,10 +112,6 @@ pub(crate) struct Outcome {
 impl Programs {
     /// Loads them with so many rows of slots; `None`, and words, where that takes another user.
     pub(crate) fn load(rows: u32) -> Option<Self> {
-        if !geteuid().is_root() {
-            println!("skipped: to load XDP programs takes root");
-            return None;
-        }
         let mut loader = EbpfLoader::new();
         let processors = u32::try_from(nr_cpus().unwrap()).unwrap();
         for (name, entries) in [
@@ -117,7 +125,13 @@ impl Programs {
         ] {
             loader.map_max_entries(name, entries);
         }
-        let mut ebpf = loader.load(&object()).unwrap();
+        let mut ebpf = match loader.load(&object()) {
+            Err(error) if is_permission(&error) => {
+                println!("skipped: to load XDP programs takes privileges ({error}; run as root)");
+                return None;
+            }
+            result => result.unwrap(),
+        };
         for name in [program::MAGLEV, program::DECAP] {
             let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
             program.load().unwrap();
