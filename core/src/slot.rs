@@ -349,6 +349,32 @@ pub const fn forget_previous(word: SlotWord, deadline: Deadline, leaving: u32, n
     }
 }
 
+/// How user space gives a slot to `owner`, and takes those out of it who are leaving: both at once, in one store.
+///
+/// `settles` says whether the service remembers the flows of settling slots.
+#[must_use]
+pub fn change(
+    word: SlotWord,
+    deadline: Deadline,
+    owner: u32,
+    now: u64,
+    settle_time: u64,
+    settles: bool,
+    is_leaving: impl Fn(u32) -> bool,
+) -> Rewrite {
+    let leaving = if is_leaving(word.previous()) { word.previous() } else { 0 };
+    let stepped_in = match forget_previous(word, deadline, leaving, now) {
+        Rewrite::Wait => return Rewrite::Wait,
+        Rewrite::Word(stepped_in) => stepped_in,
+        Rewrite::Unchanged | Rewrite::DeadlineThenWord(..) => word,
+    };
+    let holds = settles && !is_leaving(word.owner());
+    match reassign(stepped_in, deadline, owner, now, settle_time, holds) {
+        Rewrite::Unchanged if stepped_in != word => Rewrite::Word(stepped_in),
+        rewrite => rewrite,
+    }
+}
+
 /// The previous owner of a slot of which `owner` is to step in for the one that leaves.
 const fn stand_in(owner: u32) -> u32 {
     if owner == 0 { NOBODY } else { owner }
@@ -371,6 +397,28 @@ mod tests {
             Rewrite::Word(new) => *word = new,
             Rewrite::DeadlineThenWord(new_deadline, new) => (*deadline, *word) = (new_deadline, new),
         }
+    }
+
+    #[test]
+    fn a_change_takes_out_who_leaves_and_gives_the_slot_in_one_store() {
+        let word = SlotWord::new(2, 1, Epoch::new(5));
+        let deadline = Deadline::new(Epoch::new(5), 11_000);
+        let change = |owner, leaving: &[u32], now| {
+            change(word, deadline, owner, now, SETTLE, true, |number| leaving.contains(&number))
+        };
+        let settles = |owner, previous| {
+            Rewrite::DeadlineThenWord(
+                Deadline::new(Epoch::new(5), 15_000 + SLACK_MILLISECONDS),
+                SlotWord::new(owner, previous, Epoch::new(5)),
+            )
+        };
+        assert_eq!(change(2, &[3], 5000), Rewrite::Unchanged);
+        assert_eq!(change(2, &[1], 5000), Rewrite::Word(SlotWord::new(2, 2, Epoch::new(5))));
+        assert_eq!(change(3, &[1], 5000), settles(3, 2));
+        assert_eq!(change(3, &[2], 5000), settles(3, 1));
+        assert_eq!(change(3, &[1, 2], 5000), settles(3, 3));
+        assert_eq!(change(2, &[1], 10_500), Rewrite::Wait);
+        assert_eq!(change(3, &[1, 2], 11_000), Rewrite::Word(SlotWord::new(3, 0, Epoch::new(5))));
     }
 
     #[test]

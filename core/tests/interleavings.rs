@@ -13,7 +13,7 @@ use std::{collections::HashMap, num::NonZero, thread};
 
 use maglev_core::slot::{
     Deadline, Epoch, GUARD_MILLISECONDS, LAG_MILLISECONDS, LATE_MILLISECONDS, Phase, Recalled, Rewrite,
-    Route, SLACK_MILLISECONDS, Segment, SlotWord, forget_previous, reassign, route,
+    Route, SLACK_MILLISECONDS, Segment, SlotWord, change, route,
 };
 
 const SETTLE: u64 = 10_000;
@@ -100,7 +100,7 @@ impl Rules {
     }
 
     /// The stores of the change, as the writer that looked at the slot makes them.
-    fn stores(&self, mut word: SlotWord, deadline: Deadline, now: u64) -> Option<Vec<Store>> {
+    fn stores(&self, word: SlotWord, deadline: Deadline, now: u64) -> Option<Vec<Store>> {
         let mut stores = Vec::new();
         // Far from the deadline there is nothing to guard against.
         let seen = if self.makes(Mistake::NoGuard) && word.phase(deadline, now) == Phase::Settling {
@@ -108,16 +108,8 @@ impl Rules {
         } else {
             deadline
         };
-        match forget_previous(word, seen, self.leaving, now) {
-            Rewrite::Wait => return None,
-            Rewrite::Word(stepped_in) => {
-                stores.push(Store::Word(stepped_in));
-                word = stepped_in;
-            }
-            _ => {}
-        }
-        let holds = word.owner() != self.leaving;
-        match reassign(word, seen, self.target, now, SETTLE + LAG_MILLISECONDS, holds) {
+        let leaving = |number| number == self.leaving && number != 0;
+        match change(word, seen, self.target, now, SETTLE + LAG_MILLISECONDS, true, leaving) {
             Rewrite::Wait => return None,
             Rewrite::Unchanged => {}
             Rewrite::Word(word) => stores.push(Store::Word(word)),
@@ -735,13 +727,13 @@ fn scenarios(mistakes: &'static [Mistake]) -> Vec<Scenario> {
 
 /// In how many orders all of it can happen, and in which scenarios something goes wrong.
 fn explore(mistakes: &'static [Mistake]) -> (u128, Vec<Violation>) {
-    let scenarios = scenarios(mistakes);
+    let scenarios = &scenarios(mistakes);
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
-        let workers: Vec<_> = scenarios
-            .chunks(scenarios.len().div_ceil(workers))
-            .map(|part| scope.spawn(|| part.iter().map(Scenario::explore).collect::<Vec<_>>()))
-            .collect();
+        // Each takes every so manieth, since neighbours take equally long.
+        let every = |worker| scenarios.iter().skip(worker).step_by(workers).map(Scenario::explore);
+        let workers: Vec<_> =
+            (0..workers).map(|worker| scope.spawn(move || every(worker).collect::<Vec<_>>())).collect();
         let (mut orders, mut violations) = (0, Vec::new());
         for result in workers.into_iter().flat_map(|worker| worker.join().expect("it only looks")) {
             match result {

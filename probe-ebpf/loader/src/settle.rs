@@ -9,7 +9,7 @@ use std::{
 
 use maglev_core::{
     service::Tracking,
-    slot::{Deadline, LAG_MILLISECONDS, Rewrite, SlotWord, forget_previous, reassign},
+    slot::{Deadline, LAG_MILLISECONDS, Rewrite, SlotWord, change},
     table::LookupTable,
 };
 
@@ -77,35 +77,13 @@ impl<'a> SlotWriter<'a> {
 
     /// Gives the slot to `owner`; `false` if that has to wait.
     fn write(&self, slot: usize, owner: u32, now: u64) -> bool {
-        let (mut word, deadline) = self.read(slot);
-        if self.leaving.contains(&word.previous()) {
-            match forget_previous(word, deadline, word.previous(), now) {
-                Rewrite::Wait => return false,
-                rewrite => word = self.store(slot, word, rewrite, now),
-            }
-        }
-        let holds = self.settles && !self.leaving.contains(&word.owner());
-        let (_, deadline) = self.read(slot);
-        match reassign(word, deadline, owner, now, self.settle_time, holds) {
-            Rewrite::Wait => false,
-            rewrite => {
-                self.store(slot, word, rewrite, now);
-                true
-            }
-        }
-    }
-
-    fn read(&self, slot: usize) -> (SlotWord, Deadline) {
         let at = self.first_slot + slot;
-        let word = self.rows.slots.words()[at].load(Ordering::SeqCst);
-        let deadline = self.rows.deadlines.words()[at].load(Ordering::SeqCst);
-        (SlotWord(word), Deadline(deadline))
-    }
-
-    fn store(&self, slot: usize, word: SlotWord, rewrite: Rewrite, now: u64) -> SlotWord {
-        let at = self.first_slot + slot;
-        let word_after = match rewrite {
-            Rewrite::Unchanged | Rewrite::Wait => return word,
+        let word = SlotWord(self.rows.slots.words()[at].load(Ordering::SeqCst));
+        let deadline = Deadline(self.rows.deadlines.words()[at].load(Ordering::SeqCst));
+        let is_leaving = |number| self.leaving.contains(&number);
+        let word = match change(word, deadline, owner, now, self.settle_time, self.settles, is_leaving) {
+            Rewrite::Wait => return false,
+            Rewrite::Unchanged => return true,
             Rewrite::Word(word) => word,
             Rewrite::DeadlineThenWord(deadline, word) => {
                 let limit = match self.settle_limit {
@@ -117,8 +95,8 @@ impl<'a> SlotWriter<'a> {
                 word
             }
         };
-        self.rows.slots.words()[at].store(word_after.0, Ordering::SeqCst);
-        word_after
+        self.rows.slots.words()[at].store(word.0, Ordering::SeqCst);
+        true
     }
 }
 
