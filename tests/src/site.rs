@@ -149,7 +149,7 @@ impl Site {
     ///
     /// When no thread gets into the balancer's namespace.
     pub fn change_service(&self, service: &str, changes: &[Change]) -> Result<Changed, DatapathError> {
-        let request = Request { service, changes, force: false, state_version: None };
+        let request = Request::of(service, changes);
         self.topology.balancer().run(|| self.datapath.change(&request)).expect("a thread gets in")
     }
 

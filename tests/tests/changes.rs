@@ -29,8 +29,8 @@ fn a_drain_keeps_established_connections_and_gives_it_no_new_ones() {
     let mut connections = site.connect_to("b2", 10);
     let before = site.backend("b2");
     let changed = site.change(&drain("b2")).unwrap();
-    assert_eq!(changed.plan.minimum, before.slots);
-    assert!(changed.plan.moved >= changed.plan.minimum);
+    assert_eq!(changed.plans[0].minimum, before.slots);
+    assert!(changed.plans[0].moved >= changed.plans[0].minimum);
 
     all_answer(&mut connections);
     let mut fresh: Vec<_> = (0..200).map(|_| site.connect()).collect();

@@ -344,14 +344,21 @@ fn changes_are_printed_and_verified() {
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(report["verdict"], "differs");
 
-    let dry = json(&run(&["apply", "--config", &file, "--dry-run", "-o", "json"]));
+    // The drain was by hand: the file alone does not undo it.
+    let kept = json(&run(&["apply", "--config", &file, "-o", "json"]));
+    assert_eq!(kept["changes"], serde_json::json!([]));
+    assert_eq!(
+        kept["kept"],
+        serde_json::json!(["service web: b2 was made draining by hand; the configuration says active"])
+    );
+    let dry = json(&run(&["apply", "--config", &file, "--dry-run", "--override", "-o", "json"]));
     assert_eq!(dry["changes"][0]["action"], "undrain");
     assert_eq!(
         run(&["table", "verify", "--service", "web", "--config", &file]).status.code(),
         Some(3),
         "a dry run did something"
     );
-    json(&run(&["apply", "--config", &file, "-o", "json"]));
+    json(&run(&["apply", "--config", &file, "--override", "-o", "json"]));
     assert_eq!(run(&["table", "verify", "--service", "web", "--config", &file]).status.code(), Some(0));
 
     // What ends connections is asked for by name.

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Table(words)) => table::run(&context, &words.action),
         Some(Command::Lookup(words)) => lookup::run(&context, words),
         Some(Command::Decap(words)) => decap::run(words),
-        Some(Command::Config(ConfigCommand { action: ConfigAction::Show })) => Err(not_yet("config show")),
+        Some(Command::Config(ConfigCommand { action: ConfigAction::Show })) => config::show(&context),
         Some(Command::Trace(_)) => Err(not_yet("trace")),
         Some(Command::Cilium(_)) => Err(not_yet("cilium")),
         Some(Command::Record(_)) => Err(not_yet("record")),

@@ -3,6 +3,17 @@
 /// The room for a name; it is filled up with zeros.
 pub const NAME_BYTES: usize = 64;
 
+/// The bit in a key of the backends' identities that makes it an entry of the journal: what that backend is to be once
+/// the change under way is decided.
+pub const JOURNAL: u32 = 1 << 31;
+
+/// `phase`: it is up.
+pub const PHASE_RUNNING: u32 = 0;
+/// `phase`: it is being brought up.
+pub const PHASE_STARTING: u32 = 1;
+/// `phase`: it is being taken down.
+pub const PHASE_ENDING: u32 = 2;
+
 /// How many events are kept.
 pub const EVENTS: u32 = 256;
 
@@ -31,8 +42,8 @@ pub struct ServiceIdentity {
     pub tracking: u8,
     /// `AFFINITY_…`.
     pub affinity: u8,
-    /// Zero.
-    pub padding: u8,
+    /// 1 once it is being removed: the next writer finishes that.
+    pub leaving: u8,
     /// The settle time.
     pub settle_milliseconds: u64,
     /// The settle limit; 0 for none.
@@ -66,8 +77,13 @@ pub struct BackendIdentity {
     pub generation: u32,
     /// When it was removed, in milliseconds since boot; 0 while it is there.
     pub removed_at: u64,
+    /// The weight that the configuration gave it when it was last applied.
+    pub configured_weight: u32,
+    /// The state that the configuration gave it then, `BACKEND_…`: `BACKEND_GONE` where it had no such backend. One that
+    /// is gone and was configured has been removed by hand.
+    pub configured_state: u8,
     /// Zero.
-    pub reserved: u64,
+    pub padding: [u8; 3],
 }
 
 /// The state as a whole.
@@ -91,8 +107,12 @@ pub struct Meta {
     pub network_namespace: u64,
     /// The largest generation that was given to a backend.
     pub generation: u32,
+    /// `PHASE_…`: one that is not up and that nobody is working on was cut short.
+    pub phase: u32,
+    /// 1 once the change under way is decided: whoever comes next carries the journal out, and before that drops it.
+    pub decided: u32,
     /// Zero.
-    pub reserved: [u32; 5],
+    pub reserved: [u32; 3],
 }
 
 /// A change on record.

@@ -20,7 +20,10 @@ pub use flows::{
     FLOWS_PER_BUCKET, FlowKey, SETTLING_BUCKETS, SettlingBucket, SettlingFlow, TRACKED_FLOWS, TrackedFlow,
     bpf_spin_lock,
 };
-pub use identity::{BackendIdentity, EVENTS, Event, Meta, NAME_BYTES, ServiceIdentity};
+pub use identity::{
+    BackendIdentity, EVENTS, Event, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING, PHASE_STARTING,
+    ServiceIdentity,
+};
 pub use service::{
     AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord,
     FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS,
@@ -79,7 +82,8 @@ pub mod map {
     pub const TRACKED_FLOWS: &str = "tracked_flows";
     /// Service number → [`ServiceIdentity`](crate::ServiceIdentity); the program does not read it.
     pub const SERVICE_IDENTITIES: &str = "service_ids";
-    /// Backend number → [`BackendIdentity`](crate::BackendIdentity); the program does not read it.
+    /// Backend number, with [`JOURNAL`](crate::JOURNAL) or without → [`BackendIdentity`](crate::BackendIdentity); the
+    /// program does not read it. The loader makes room for the journal.
     pub const BACKEND_IDENTITIES: &str = "backend_ids";
     /// 0 → [`Meta`](crate::Meta); the program does not read it.
     pub const META: &str = "meta";
@@ -108,7 +112,8 @@ const _: () = {
     assert!(size_of::<TrackedFlow>() == 16);
     assert!(size_of::<DecapSettings>() == 8);
     assert!(size_of::<ServiceIdentity>() == 144);
-    assert!(size_of::<BackendIdentity>() == 112);
+    assert!(size_of::<BackendIdentity>() == 112 && offset_of!(BackendIdentity, configured_weight) == 104);
     assert!(size_of::<Meta>() == 64 && offset_of!(Meta, state_version) == 16);
+    assert!(offset_of!(Meta, phase) == 44 && offset_of!(Meta, decided) == 48);
     assert!(size_of::<Event>() == 320);
 };

@@ -1,26 +1,29 @@
 //! A running datapath: what is pinned, opened again.
 
-use std::{io, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeSet, io, net::IpAddr, path::PathBuf};
 
 use maglev_core::{
     change::Change,
-    config::Config,
+    config::{AttachMode, Config},
     plan::Plan,
-    rules::check_changes,
+    rules::{ROW_SLOTS, check_changes},
     sample::Sample,
     seed::HashSeed,
-    service::{Forwarding, Service},
+    service::{Backend, Forwarding, Service},
 };
+use maglev_probe_abi::{Meta, PHASE_ENDING, PHASE_RUNNING};
 
 use crate::{
     error::DatapathError,
     instance::Instance,
     kernel::{Access, link_interface},
     maps::Maps,
-    network::{Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, next_hop},
+    network::{
+        Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, kept_neighbours, next_hop,
+    },
     record, sample,
     state::State,
-    writer::{Note, Writer},
+    writer::{Note, Target, Writer},
 };
 
 /// A running datapath, adopted from its pins. Dropping it changes nothing.
@@ -31,28 +34,53 @@ pub struct Datapath {
     writable: bool,
 }
 
-/// What an operator asks of one service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an operator asks of services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The service's name or address.
-    pub service: &'a str,
-    /// What to do, in this order, as one change.
-    pub changes: &'a [Change],
-    /// Allow what leaves the service without an active backend.
+    /// Each service, by name or address, and what to do to it in this order; all of it is one change. A service stands
+    /// here once.
+    pub services: Vec<(&'a str, &'a [Change])>,
+    /// Allow what leaves a service without an active backend.
     pub force: bool,
     /// The state version that it was planned on; another one in force is an error.
     pub state_version: Option<u64>,
 }
 
+impl<'a> Request<'a> {
+    /// A request to one service.
+    #[must_use]
+    pub fn of(service: &'a str, changes: &'a [Change]) -> Self {
+        Self { services: vec![(service, changes)], ..Self::default() }
+    }
+}
+
 /// What came of a change.
 #[derive(Clone, Debug)]
 pub struct Changed {
-    /// What it moved.
-    pub plan: Plan,
+    /// What it moved, in each service that was named.
+    pub plans: Vec<Plan>,
     /// The state version from now on.
     pub state_version: u64,
     /// What an operator should know.
     pub warnings: Vec<String>,
+}
+
+/// One look at a running datapath: all of it is of one moment, or the sample's state version is odd.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// What there is to show.
+    pub sample: Sample,
+    /// The services with their backends, by name, and the seeds of their tables.
+    pub services: Vec<(Service, HashSeed)>,
+}
+
+/// A backend that is a given machine, and the service that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The service's name.
+    pub service: String,
+    /// The backend.
+    pub backend: Backend,
 }
 
 impl Datapath {
@@ -63,13 +91,27 @@ impl Datapath {
     ///
     /// When it is not running, or its maps are not those of this version.
     pub fn open(instance: &Instance) -> Result<Self, DatapathError> {
+        let datapath = Self::open_in_any_phase(instance)?;
+        match State::read_meta(&datapath.maps)?.phase {
+            PHASE_RUNNING => Ok(datapath),
+            _ => Err(DatapathError::HalfWay(instance.name().to_owned())),
+        }
+    }
+
+    /// The same, of an instance that may be half up.
+    pub(crate) fn open_in_any_phase(instance: &Instance) -> Result<Self, DatapathError> {
         if !instance.exists() {
             return Err(DatapathError::not_running(instance));
         }
+        let half_way = |error: DatapathError| {
+            if error.is_absence() { DatapathError::HalfWay(instance.name().to_owned()) } else { error }
+        };
         let (maps, writable) = match Maps::open(&instance.maps(), Access::Write).map_err(DatapathError::from)
         {
-            Err(error) if error.is_permission() => (Maps::open(&instance.maps(), Access::Read)?, false),
-            maps => (maps?, true),
+            Err(error) if error.is_permission() => {
+                (Maps::open(&instance.maps(), Access::Read).map_err(|error| half_way(error.into()))?, false)
+            }
+            maps => (maps.map_err(half_way)?, true),
         };
         Ok(Self { instance: instance.clone(), maps, writable })
     }
@@ -92,7 +134,80 @@ impl Datapath {
     ///
     /// When a map cannot be read.
     pub fn sample(&self) -> Result<Sample, DatapathError> {
-        sample::read(&self.maps)
+        sample::read(&self.maps).map(|(sample, _)| sample)
+    }
+
+    /// Reads everything there is to show, and the services and seeds that it was read with.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn look(&self) -> Result<Look, DatapathError> {
+        let (sample, state) = sample::read(&self.maps)?;
+        Ok(Look { sample, services: state.services_by_name() })
+    }
+
+    /// The backends that are the machine of that address, in every service; and the state version of that.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or a map cannot be read.
+    pub fn machine(&self, address: IpAddr) -> Result<(Vec<Placement>, u64), DatapathError> {
+        let state = State::read_settled(&self.maps)?;
+        let placements: Vec<Placement> = state
+            .services_by_name()
+            .into_iter()
+            .flat_map(|(service, _)| {
+                let name = service.name;
+                let of_machine = move |backend: &Backend| backend.address.ip() == address;
+                service
+                    .backends
+                    .into_iter()
+                    .filter(of_machine)
+                    .map(move |backend| Placement { service: name.clone(), backend })
+            })
+            .collect();
+        if placements.is_empty() {
+            return Err(DatapathError::NoSuchMachine(address));
+        }
+        Ok((placements, state.meta.state_version))
+    }
+
+    /// The running state as a configuration: applied again, it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a map or a pin cannot be read.
+    pub fn config(&self) -> Result<Config, DatapathError> {
+        let state = State::read_settled(&self.maps)?;
+        let at_home = self.is_at_home()?;
+        let interfaces: Vec<Interface> = self
+            .instance
+            .links()?
+            .iter()
+            .filter_map(|link| link_interface(link).ok())
+            .filter_map(|index| if at_home { Interface::by_index(index).ok() } else { None })
+            .collect();
+        let modes: BTreeSet<&str> = interfaces
+            .iter()
+            .filter_map(|interface| interface.holder.as_ref().map(|holder| holder.mode))
+            .collect();
+        let attach_mode = match modes.into_iter().collect::<Vec<_>>()[..] {
+            ["native"] => AttachMode::Native,
+            ["generic"] => AttachMode::Generic,
+            _ => AttachMode::Auto,
+        };
+        let services = state.services_by_name();
+        Ok(Config {
+            seed: services.first().map_or_else(HashSeed::default, |(_, seed)| *seed),
+            datapath: maglev_core::config::Datapath {
+                interfaces: interfaces.into_iter().map(|interface| interface.name).collect(),
+                attach_mode,
+                max_slots: state.meta.rows.saturating_mul(ROW_SLOTS),
+                ..self.settings()?
+            },
+            services: services.into_iter().map(|(service, _)| service).collect(),
+        })
     }
 
     /// The services with their backends, by name, and the seed that their tables are filled with.
@@ -101,11 +216,7 @@ impl Datapath {
     ///
     /// When a map cannot be read.
     pub fn services(&self) -> Result<Vec<(Service, HashSeed)>, DatapathError> {
-        let state = State::read_settled(&self.maps)?;
-        let mut services: Vec<_> =
-            state.services.values().map(|service| (service.service.clone(), service.seed())).collect();
-        services.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        Ok(services)
+        Ok(State::read_settled(&self.maps)?.services_by_name())
     }
 
     /// The service of that name or address, and its seed.
@@ -148,64 +259,73 @@ impl Datapath {
         self.instance.folder().to_owned()
     }
 
-    /// Says what a change would move, and changes nothing.
+    /// Says what a change would move in each service, and changes nothing.
     ///
     /// # Errors
     ///
-    /// When it does not fit the service as it is.
-    pub fn plan(&self, request: &Request<'_>) -> Result<Plan, DatapathError> {
+    /// When it does not fit the services as they are.
+    pub fn plan(&self, request: &Request<'_>) -> Result<Vec<Plan>, DatapathError> {
         let state = State::read_settled(&self.maps)?;
-        self.plan_in(&state, request).map(|planned| planned.plan)
+        let planned = self.plan_in(&state, request)?;
+        Ok(planned.into_iter().map(|planned| planned.plan).collect())
     }
 
     /// Makes a change, as a whole or not at all.
     ///
     /// # Errors
     ///
-    /// When it does not fit the service as it is, or was planned on another state; or when the kernel refuses
-    /// something half-way: then the next change, whoever makes it, finishes this one first.
+    /// When it does not fit the services as they are, or was planned on another state: then nothing has changed. When
+    /// the kernel refuses something half-way: then the error says what holds.
     pub fn change(&self, request: &Request<'_>) -> Result<Changed, DatapathError> {
         let mut writer = Writer::begin(&self.instance, &self.maps)?;
         writer.require_version(request.state_version)?;
-        let Planned { plan, target, mut warnings } = self.plan_in(writer.state(), request)?;
-        let number = writer.state().service(request.service)?.number;
-        let before = &writer.state().services[&number].service;
-        let new: Vec<IpAddr> = addresses(std::slice::from_ref(&target), self.has_gateway()?)
+        let planned = self.plan_in(writer.state(), request)?;
+        let mut warnings: Vec<String> = planned.iter().flat_map(|one| one.warnings.clone()).collect();
+
+        let before = writer.state().addresses(false);
+        let targets: Vec<Service> = planned.iter().map(|one| one.target.clone()).collect();
+        let new: Vec<IpAddr> = addresses(&targets, self.has_gateway()?)
             .into_iter()
-            .filter(|address| !before.backends.iter().any(|backend| backend.address.ip() == *address))
+            .filter(|address| !before.contains(address))
             .collect();
+        // So that they are resolved by the time that the first packet is sent there.
         warnings.extend(self.keep_neighbours_of(&new)?);
-        writer.set_backends(number, &target.backends, &notes(request.changes, &plan))?;
-        let state_version = writer.state().meta.state_version;
-        let gone: Vec<IpAddr> = request
-            .changes
+        let notes: Vec<Note> = planned
             .iter()
-            .filter_map(|change| match change {
-                Change::Remove(name) => plan.backends.iter().find(|row| row.name == *name),
-                _ => None,
-            })
-            .map(|row| row.address.ip())
+            .zip(&request.services)
+            .flat_map(|(planned, (_, changes))| notes(changes, &planned.plan))
             .collect();
-        self.forget_neighbours_of(&gone, writer.state());
-        Ok(Changed { plan, state_version, warnings })
+        let targets: Vec<Target<'_>> = planned
+            .iter()
+            .map(|one| Target { number: one.number, backends: &one.target.backends, configured: None })
+            .collect();
+        writer.set_backends(&targets, &notes)?;
+        let state_version = writer.state().meta.state_version;
+
+        // Whoever came between, with another instance, did not know yet that they are needed.
+        self.keep_neighbours_of(&new)?;
+        self.forget_neighbours();
+        let plans = planned.into_iter().map(|planned| planned.plan).collect();
+        Ok(Changed { plans, state_version, warnings })
     }
 
     pub(crate) fn maps(&self) -> &Maps {
         &self.maps
     }
 
+    /// The part of a configuration that is the same for all services, as far as the maps have it.
+    pub(crate) fn settings(&self) -> Result<maglev_core::config::Datapath, DatapathError> {
+        Ok(record::datapath(&self.maps.settings.get(&0)?.unwrap_or_default()))
+    }
+
     pub(crate) fn set_settings(&self, config: &Config) -> Result<(), DatapathError> {
         Ok(self.maps.settings.set(&0, &record::settings(&config.datapath))?)
     }
 
-    pub(crate) fn add_service(&self, service: &Service, seed: &HashSeed) -> Result<(), DatapathError> {
-        let note = Note {
-            action: "up",
-            service: service.name.clone(),
-            detail: format!("{} backends", service.backends.len()),
-            ..Note::default()
-        };
-        Writer::begin(&self.instance, &self.maps)?.add_service(service, seed, &[note])
+    /// Writes down that it is being taken down; the instance's lock is held.
+    pub(crate) fn say_ending(&self) -> Result<(), DatapathError> {
+        let meta = State::read_meta(&self.maps)?;
+        Ok(self.maps.meta.set(&0, &Meta { phase: PHASE_ENDING, ..meta })?)
     }
 
     /// Has the kernel resolve the next hops of all backends that are sent to, and says which it knows no way to.
@@ -213,15 +333,6 @@ impl Datapath {
         self.has_gateway()
             .and_then(|has_gateway| self.keep_neighbours_of(&addresses(services, has_gateway)))
             .unwrap_or_else(|error| vec![format!("the backends' next hops are not kept resolved: {error}")])
-    }
-
-    pub(crate) fn forget_neighbours(&self) {
-        let Ok(state) = State::read(&self.maps) else { return };
-        let services: Vec<Service> = state.services.values().map(|service| service.service.clone()).collect();
-        self.forget_neighbours_of(
-            &addresses(&services, false),
-            &State { services: std::collections::BTreeMap::new(), ..state },
-        );
     }
 
     fn keep_neighbours_of(&self, addresses: &[IpAddr]) -> Result<Vec<String>, DatapathError> {
@@ -250,32 +361,31 @@ impl Datapath {
         Ok(warnings)
     }
 
-    /// Ends the resolving of next hops that no backend in `state` needs any more.
-    pub(crate) fn forget_neighbours_of(&self, gone: &[IpAddr], state: &State) {
-        if gone.is_empty() || !self.is_at_home().unwrap_or(false) {
-            return;
-        }
-        let services: Vec<Service> = state.services.values().map(|service| service.service.clone()).collect();
-        let needed: Vec<NextHop> =
-            addresses(&services, false).into_iter().filter_map(|one| next_hop(one).ok()).collect();
-        for hop in gone.iter().filter_map(|&address| next_hop(address).ok()) {
-            if !needed.contains(&hop) {
-                // A neighbour too many does no harm, and the change itself is made.
-                let _ = forget_neighbour(hop);
-            }
+    /// Ends the resolving of next hops that no backend of any instance needs any more.
+    pub(crate) fn forget_neighbours(&self) {
+        if self.is_at_home().unwrap_or(false) {
+            // A neighbour too many does no harm, and the change itself is made.
+            let _ = forget_unneeded_neighbours(None);
         }
     }
 
-    fn has_gateway(&self) -> Result<bool, DatapathError> {
-        Ok(self.maps.settings.get(&0)?.unwrap_or_default().has_gateway != 0)
+    pub(crate) fn has_gateway(&self) -> Result<bool, DatapathError> {
+        Ok(self.settings()?.gateway_mac.is_some())
     }
 
-    fn plan_in(&self, state: &State, request: &Request<'_>) -> Result<Planned, DatapathError> {
-        let found = state.service(request.service)?;
-        let (plan, target) = Plan::of_changes(&found.service, request.changes, &found.seed(), request.force)?;
-        let settings = record::datapath(&self.maps.settings.get(&0)?.unwrap_or_default());
-        let warnings = check_changes(request.changes, &target, &settings).map_err(DatapathError::Rules)?;
-        Ok(Planned { plan, target, warnings: warnings.iter().map(ToString::to_string).collect() })
+    fn plan_in(&self, state: &State, request: &Request<'_>) -> Result<Vec<Planned>, DatapathError> {
+        let settings = self.settings()?;
+        request
+            .services
+            .iter()
+            .map(|&(service, changes)| {
+                let found = state.service(service)?;
+                let (plan, target) = Plan::of_changes(&found.service, changes, &found.seed(), request.force)?;
+                let warnings = check_changes(changes, &target, &settings).map_err(DatapathError::Rules)?;
+                let warnings = warnings.iter().map(ToString::to_string).collect();
+                Ok(Planned { number: found.number, plan, target, warnings })
+            })
+            .collect()
     }
 
     /// Whether the calling thread is in the network namespace that the datapath is attached in.
@@ -288,6 +398,7 @@ impl Datapath {
 
 /// A change that fits.
 struct Planned {
+    number: u32,
     plan: Plan,
     target: Service,
     warnings: Vec<String>,
@@ -332,6 +443,39 @@ pub(crate) fn addresses(services: &[Service], has_gateway: bool) -> Vec<IpAddr> 
     addresses.sort();
     addresses.dedup();
     addresses
+}
+
+/// Ends the resolving of next hops, in the calling thread's network namespace, that no instance needs; `ending` is one
+/// that needs none any more.
+pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<(), DatapathError> {
+    let failed = |error| DatapathError::of_io("look at the neighbours", error);
+    // First those that are kept, then those that are needed: one that comes between is not touched.
+    let kept = kept_neighbours().map_err(failed)?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let mut needed = Vec::new();
+    for instance in Instance::all()? {
+        if Some(&instance) == ending {
+            continue;
+        }
+        let datapath = match Datapath::open_in_any_phase(&instance) {
+            // It has no maps yet, or none any more, and so no neighbours.
+            Err(DatapathError::HalfWay(_) | DatapathError::NotRunning { .. }) => continue,
+            datapath => datapath?,
+        };
+        if datapath.is_at_home()? {
+            let state = State::read_settled(&datapath.maps)?;
+            needed.extend(state.addresses(datapath.has_gateway()?));
+        }
+    }
+    needed.sort();
+    needed.dedup();
+    let needed: Vec<NextHop> = needed.into_iter().filter_map(|address| next_hop(address).ok()).collect();
+    for hop in kept.into_iter().filter(|hop| !needed.contains(hop)) {
+        forget_neighbour(hop).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn not_resolved(hop: NextHop, error: &io::Error) -> String {

@@ -81,6 +81,30 @@ pub enum DatapathError {
         /// The instances that are running.
         others: Vec<String>,
     },
+    /// It is not up, and not down either.
+    #[error(
+        "instance {0} is being brought up or taken down, or was cut short in that: if nobody is at it, `maglev-top up` starts it anew and `maglev-top down` clears it away"
+    )]
+    HalfWay(String),
+    /// What was opened has been taken down since, and another one runs under its name.
+    #[error("instance {0} has been taken down and brought up again since: look again, then repeat it")]
+    Replaced(String),
+    /// A change failed, and was taken back.
+    #[error("nothing was changed")]
+    Undone {
+        /// Why it failed.
+        #[source]
+        error: Box<DatapathError>,
+    },
+    /// A change failed half-way.
+    #[error(
+        "the change was cut short and could not be put right at once: every slot still has a backend that can be sent to, and the next change, whoever makes it, finishes this one or takes it back first"
+    )]
+    CutShort {
+        /// Why it failed.
+        #[source]
+        error: Box<DatapathError>,
+    },
     /// Something runs under that name.
     #[error(
         "instance {0} is running already: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one"
@@ -117,6 +141,9 @@ pub enum DatapathError {
         /// The services that there are.
         known: Vec<String>,
     },
+    /// No backend is that machine.
+    #[error("no service has a backend at {0}; `backend list` says which there are")]
+    NoSuchMachine(std::net::IpAddr),
     /// No interface is named.
     #[error(
         "no interface to attach to: name one with --interface, or in the configuration under datapath.interfaces"
@@ -222,6 +249,11 @@ impl DatapathError {
         let others =
             Instance::all().unwrap_or_default().iter().map(|other| other.name().to_owned()).collect();
         Self::NotRunning { name: instance.name().to_owned(), others }
+    }
+
+    /// Whether a pin is not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::Map(MapError::Call { error, .. }) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether it is for want of privileges.

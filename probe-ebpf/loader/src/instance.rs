@@ -59,7 +59,8 @@ impl Instance {
         let mut names: Vec<_> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
-        names.iter().map(|name| Self::new(name)).collect()
+        // What has no such name is nobody's instance.
+        Ok(names.iter().filter_map(|name| Self::new(name).ok()).collect())
     }
 
     /// Its name.
@@ -129,8 +130,7 @@ impl Instance {
                 )?,
             };
             // The last instance to leave takes the folder along: then this lock is on one that is gone.
-            let held = lock.folder.metadata().map(|held| held.ino()).ok();
-            if fs::metadata(&parent).map(|found| found.ino()).ok() == held {
+            if lock.is_on(&parent) {
                 return Ok(lock);
             }
         }
@@ -138,9 +138,30 @@ impl Instance {
 
     /// Waits for its lock: whoever has it is the only one who changes the instance.
     pub(crate) fn lock(&self) -> Result<Lock, DatapathError> {
-        let folder = File::open(&self.folder)
-            .map_err(|error| DatapathError::of_io("open the folder of the instance", error))?;
-        wait_for_lock(folder, &self.name)
+        loop {
+            let folder = match File::open(&self.folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(DatapathError::not_running(self));
+                }
+                opened => {
+                    opened.map_err(|error| DatapathError::of_io("open the folder of the instance", error))?
+                }
+            };
+            let lock = wait_for_lock(folder, &self.name)?;
+            // Whoever had it before may have taken the folder away, and another be in its place.
+            if lock.is_on(&self.folder) {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Takes the pins of its links away, so that no packet reaches its program any more.
+    pub(crate) fn remove_links(&self) -> Result<(), DatapathError> {
+        for link in self.links()? {
+            fs::remove_file(&link)
+                .map_err(|error| DatapathError::of_io(&format!("remove {}", link.display()), error))?;
+        }
+        Ok(())
     }
 
     /// Takes all its pins away, and the folder of instances with the last one.
@@ -175,6 +196,15 @@ fn wait_for_lock(folder: File, name: &str) -> Result<Lock, DatapathError> {
 #[derive(Debug)]
 pub(crate) struct Lock {
     folder: File,
+}
+
+impl Lock {
+    /// Whether what is locked is what is at `path`.
+    fn is_on(&self, path: &Path) -> bool {
+        let held = self.folder.metadata().map(|held| (held.dev(), held.ino()));
+        let found = fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        matches!((held, found), (Ok(held), Ok(found)) if held == found)
+    }
 }
 
 #[cfg(test)]

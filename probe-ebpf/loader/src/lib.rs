@@ -23,9 +23,9 @@ mod state;
 mod up;
 mod writer;
 
-pub use apply::{ApplyPlan, Step, StepAction};
+pub use apply::{ApplyPlan, ApplyTerms, Kept, Step, StepAction};
 pub use bpffs::ensure_mounted;
-pub use datapath::{Changed, Datapath, Request};
+pub use datapath::{Changed, Datapath, Look, Placement, Request};
 pub use decap::Decapsulation;
 pub use error::{DatapathError, MapError};
 pub use instance::Instance;

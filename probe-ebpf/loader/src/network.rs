@@ -8,4 +8,4 @@ mod netlink;
 
 pub use interface::{Interface, XdpHolder};
 pub(crate) use namespace::current_namespace;
-pub(crate) use neighbour::{NextHop, forget_neighbour, keep_neighbour, next_hop};
+pub(crate) use neighbour::{NextHop, forget_neighbour, keep_neighbour, kept_neighbours, next_hop};

@@ -83,7 +83,7 @@ pub(crate) fn service_identity(service: &Service, seed: &HashSeed, first_slot: u
             Affinity::None => abi::AFFINITY_NONE,
             Affinity::SourceIp => abi::AFFINITY_SOURCE,
         },
-        padding: 0,
+        leaving: 0,
         settle_milliseconds: milliseconds(service.settle_time),
         settle_limit_milliseconds: service.settle_limit.map_or(0, milliseconds),
         seed: seed.bytes(),
@@ -193,8 +193,26 @@ pub(crate) fn backend_identity(backend: &Backend, service: u32, generation: u32)
         service,
         generation,
         removed_at: 0,
-        reserved: 0,
+        configured_weight: 0,
+        configured_state: abi::BACKEND_GONE,
+        padding: [0; 3],
     }
+}
+
+/// Notes in an identity what the configuration says of the backend; nothing, if it has no such backend.
+pub(crate) fn set_configured(identity: &mut abi::BackendIdentity, configured: Option<&Backend>) {
+    identity.configured_state = configured.map_or(abi::BACKEND_GONE, |backend| state(backend.state));
+    identity.configured_weight = configured.map_or(0, |backend| backend.weight.into());
+}
+
+/// The backend as the configuration last had it, if it had it.
+pub(crate) fn configured(identity: &abi::BackendIdentity) -> Option<Backend> {
+    let as_configured = abi::BackendIdentity {
+        state: identity.configured_state,
+        weight: identity.configured_weight,
+        ..*identity
+    };
+    (identity.configured_state != abi::BACKEND_GONE).then(|| backend(&as_configured))
 }
 
 /// The backend that an identity keeps.

@@ -1,12 +1,13 @@
 //! Reading everything there is to show.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use maglev_core::{
     sample::{BackendId, BackendSample, Counters, Event, Sample, ServiceSample, Slots},
+    service::Backend,
     slot::{Deadline, Phase, SlotWord},
 };
 use maglev_probe_abi::{self as abi, BackendCounters, ServiceCounters, Verdict};
@@ -20,9 +21,23 @@ use crate::{
     state::{ServiceState, State},
 };
 
-/// Reads a sample.
-pub(crate) fn read(maps: &Maps) -> Result<Sample, DatapathError> {
-    let state = State::read_settled(maps)?;
+/// Reads a sample, and the state that it is of. Unless the sample's state version is odd, a change that was cut short,
+/// or changes come one after the other, all of it is of one moment.
+pub(crate) fn read(maps: &Maps) -> Result<(Sample, State), DatapathError> {
+    const TRIES: u32 = 5;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let state = State::read_settled(maps)?;
+        let sample = read_once(maps, &state)?;
+        // Slots that changed after the backends were read would name strangers.
+        if tries == TRIES || state.still_holds(maps)? {
+            return Ok((sample, state));
+        }
+    }
+}
+
+fn read_once(maps: &Maps, state: &State) -> Result<Sample, DatapathError> {
     let now = since_boot();
     let highest = |numbers: Option<&u32>| numbers.map_or(0, |&number| number + 1);
 
@@ -46,7 +61,7 @@ pub(crate) fn read(maps: &Maps) -> Result<Sample, DatapathError> {
         .values()
         .map(|service| {
             let counters = service_counters.get(&service.number).copied().unwrap_or_default();
-            read_service(maps, &state.meta, service, counters, &backend_counters, now)
+            read_service(maps, state, service, counters, &backend_counters, now)
         })
         .collect::<Result<Vec<_>, _>>()?;
     services.sort_by(|a, b| a.name.cmp(&b.name));
@@ -64,29 +79,38 @@ pub(crate) fn read(maps: &Maps) -> Result<Sample, DatapathError> {
         processors: (0..processors)
             .map(|processor| verdicts.iter().map(|(_, counts)| counts[processor]).sum())
             .collect(),
-        events: events(maps)?,
+        events: events(maps, state.meta.events)?,
     })
 }
 
 fn read_service(
     maps: &Maps,
-    meta: &abi::Meta,
+    whole: &State,
     state: &ServiceState,
     counters: ServiceCounters,
     backend_counters: &BTreeMap<u32, BackendCounters>,
     now: Duration,
 ) -> Result<ServiceSample, DatapathError> {
-    let slots = read_slots(maps, meta, state, now)?;
+    let slots = read_slots(maps, &whole.meta, state, now)?;
     let mut owned = BTreeMap::<u32, u32>::new();
     for owner in slots.owner.iter() {
         *owned.entry(owner.0).or_default() += 1;
     }
-    let backends = state
-        .service
-        .backends
+    // While a change is under way, slots may name some that have left already.
+    let leaving: Vec<(u32, Backend)> = slots
+        .owner
         .iter()
-        .zip(&state.numbers)
-        .map(|(backend, &number)| {
+        .chain(slots.previous.iter())
+        .map(|number| number.0)
+        .filter(|number| !state.numbers.contains(number))
+        .collect::<BTreeSet<u32>>()
+        .into_iter()
+        .filter_map(|number| Some((number, record::backend(whole.backends.get(&number)?))))
+        .collect();
+    let present = state.numbers.iter().copied().zip(state.service.backends.iter());
+    let backends = present
+        .chain(leaving.iter().map(|(number, backend)| (*number, backend)))
+        .map(|(number, backend)| {
             let counters = backend_counters.get(&number).copied().unwrap_or_default();
             BackendSample {
                 id: BackendId(number),
@@ -155,13 +179,13 @@ fn read_slots(
     Ok(Slots { owner: owner.into(), previous: previous.into(), hits: hits.into() })
 }
 
-/// The events on record, the oldest first.
-fn events(maps: &Maps) -> Result<Vec<Event>, DatapathError> {
+/// The events on record, the oldest first. Those past `count` are of a change that is not decided.
+fn events(maps: &Maps, count: u64) -> Result<Vec<Event>, DatapathError> {
     let mut events: Vec<_> = maps
         .events
         .all()?
         .into_iter()
-        .filter(|(_, event)| event.sequence != 0)
+        .filter(|(_, event)| (1..=count).contains(&event.sequence))
         .map(|(_, event)| Event {
             sequence: event.sequence,
             at: UNIX_EPOCH + Duration::from_nanos(event.at),

@@ -19,12 +19,11 @@ use crate::{clock::milliseconds_since_boot, error::DatapathError, maps::Writable
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gives every slot of `service` to the owner that its active backends call for, and takes the backends in `leaving`
-/// out of all of them. `re_routed` is called once no slot names a leaving backend whose word could be stored at once.
+/// out of all of them. Afterwards no slot names one of those; until then they are to be there.
 pub(crate) fn write_slots(
     rows: &WritableRows,
     service: &ServiceState,
     leaving: &BTreeSet<u32>,
-    re_routed: &mut dyn FnMut() -> Result<(), DatapathError>,
 ) -> Result<(), DatapathError> {
     let table = LookupTable::of_service(&service.service, &service.seed())?;
     let owner_of = |slot: usize| {
@@ -33,15 +32,10 @@ pub(crate) fn write_slots(
     let writer = SlotWriter::new(rows, service, leaving);
     let mut pending: Vec<usize> = (0..table.slots().len()).collect();
     let begun = Instant::now();
-    let mut told = false;
     loop {
         // By the program's time, which lags: what has passed by that has passed for every packet.
         let now = milliseconds_since_boot().saturating_sub(LAG_MILLISECONDS);
         pending.retain(|&slot| !writer.write(slot, owner_of(slot), now));
-        if !told {
-            re_routed()?;
-            told = true;
-        }
         if pending.is_empty() {
             return Ok(());
         }

@@ -1,14 +1,17 @@
 //! What the kernel's maps say there is: services, their backends, and the numbers that the program knows them by.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use maglev_core::{
     seed::HashSeed,
-    service::{BackendState, Service},
+    service::{Backend, BackendState, Service},
 };
-use maglev_probe_abi::{BACKEND_GONE, BackendIdentity, Meta, ROW_WORDS, SCHEMA, ServiceIdentity};
+use maglev_probe_abi::{BACKEND_GONE, BackendIdentity, JOURNAL, Meta, ROW_WORDS, SCHEMA, ServiceIdentity};
 
-use crate::{error::DatapathError, maps::Maps, record};
+use crate::{datapath::addresses, error::DatapathError, maps::Maps, record};
 
 /// Everything but counters and slots.
 #[derive(Clone, Debug)]
@@ -18,6 +21,10 @@ pub(crate) struct State {
     pub(crate) services: BTreeMap<u32, ServiceState>,
     /// Every backend that has a number, those on their way out among them.
     pub(crate) backends: BTreeMap<u32, BackendIdentity>,
+    /// The services on their way out, by number.
+    pub(crate) leaving: BTreeMap<u32, ServiceIdentity>,
+    /// What the change under way makes of backends, by number; empty between changes.
+    pub(crate) journal: BTreeMap<u32, BackendIdentity>,
 }
 
 /// A service and its numbers.
@@ -34,18 +41,19 @@ pub(crate) struct ServiceState {
 impl State {
     /// Reads it. Without the instance's lock a change may be under way: see [`State::read_settled`].
     pub(crate) fn read(maps: &Maps) -> Result<Self, DatapathError> {
-        let meta = maps.meta.get(&0)?.unwrap_or_default();
-        if meta.schema != SCHEMA {
-            return Err(DatapathError::Schema { found: meta.schema, expected: SCHEMA });
-        }
-        let backends: BTreeMap<_, _> = maps.backend_identities.all()?.into_iter().collect();
-        let services = maps
-            .service_identities
-            .all()?
+        let meta = Self::read_meta(maps)?;
+        let (journal, backends): (Vec<_>, Vec<_>) =
+            maps.backend_identities.all()?.into_iter().partition(|(key, _)| key & JOURNAL != 0);
+        let backends: BTreeMap<_, _> = backends.into_iter().collect();
+        let journal = journal.into_iter().map(|(key, identity)| (key & !JOURNAL, identity)).collect();
+        let (leaving, services): (Vec<_>, Vec<_>) =
+            maps.service_identities.all()?.into_iter().partition(|(_, identity)| identity.leaving != 0);
+        let leaving = leaving.into_iter().collect();
+        let services = services
             .into_iter()
             .map(|(number, identity)| (number, ServiceState::new(number, identity, &backends)))
             .collect();
-        Ok(Self { meta, services, backends })
+        Ok(Self { meta, services, backends, leaving, journal })
     }
 
     /// Reads it between two changes, or, where one does not come to an end, as it is then.
@@ -53,14 +61,57 @@ impl State {
         const TRIES: u32 = 20;
         let mut state = Self::read(maps)?;
         for _ in 0..TRIES {
-            let after = maps.meta.get(&0)?.unwrap_or_default().state_version;
-            if after == state.meta.state_version && after.is_multiple_of(2) {
+            if state.still_holds(maps)? {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
             state = Self::read(maps)?;
         }
         Ok(state)
+    }
+
+    /// Reads the state as a whole, and makes sure that this version knows the rest.
+    pub(crate) fn read_meta(maps: &Maps) -> Result<Meta, DatapathError> {
+        let meta = maps.meta.get(&0)?.unwrap_or_default();
+        match meta.schema {
+            SCHEMA => Ok(meta),
+            found => Err(DatapathError::Schema { found, expected: SCHEMA }),
+        }
+    }
+
+    /// The services with their backends, by name, and the seeds of their tables.
+    pub(crate) fn services_by_name(&self) -> Vec<(Service, HashSeed)> {
+        let mut services: Vec<_> =
+            self.services.values().map(|service| (service.service.clone(), service.seed())).collect();
+        services.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        services
+    }
+
+    /// The addresses of backends that the kernel tells the way to.
+    pub(crate) fn addresses(&self, has_gateway: bool) -> Vec<IpAddr> {
+        let services: Vec<Service> = self.services.values().map(|service| service.service.clone()).collect();
+        addresses(&services, has_gateway)
+    }
+
+    /// Whether nothing has changed since it was read, and nothing was being changed then.
+    pub(crate) fn still_holds(&self, maps: &Maps) -> Result<bool, DatapathError> {
+        let version = self.meta.state_version;
+        let after = maps.meta.get(&0)?.unwrap_or_default().state_version;
+        Ok(after == version && version.is_multiple_of(2))
+    }
+
+    /// Whoever a service of that number has as a backend or, where that is gone, had last: by name and address.
+    pub(crate) fn latest(&self, service: u32) -> BTreeMap<(String, SocketAddr), (u32, &BackendIdentity)> {
+        let mut latest = BTreeMap::<_, (u32, &BackendIdentity)>::new();
+        for (&number, identity) in self.backends.iter().filter(|(_, backend)| backend.service == service) {
+            let Backend { name, address, .. } = record::backend(identity);
+            let rank = |identity: &BackendIdentity| (identity.state != BACKEND_GONE, identity.generation);
+            let entry = latest.entry((name, address)).or_insert((number, identity));
+            if rank(identity) > rank(entry.1) {
+                *entry = (number, identity);
+            }
+        }
+        latest
     }
 
     /// The service of that name.

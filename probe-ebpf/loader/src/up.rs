@@ -14,13 +14,14 @@ use maglev_probe_abi::{self as abi, ROW_WORDS, map};
 use crate::{
     attach::{attach, aya_error, require_free},
     bpffs::ensure_mounted,
-    datapath::{Datapath, addresses},
+    datapath::{Datapath, addresses, forget_unneeded_neighbours},
     error::DatapathError,
     instance::Instance,
     kernel::{Access, link_interface, locked_bytes, possible_processors},
     maps::Maps,
     network::{Interface, current_namespace},
     object,
+    writer::{Note, Writer},
 };
 
 /// The maps whose size is chosen when they are made.
@@ -37,7 +38,8 @@ pub struct Started {
     pub warnings: Vec<String>,
 }
 
-/// Loads, attaches and pins a datapath as `config` says. Either all of it is there afterwards, or nothing.
+/// Loads, attaches and pins a datapath as `config` says. Either all of it is there afterwards, or nothing. What was cut
+/// short in being brought up or taken down is cleared away first.
 ///
 /// # Errors
 ///
@@ -46,8 +48,10 @@ pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError
     if config.datapath.interfaces.is_empty() {
         return Err(DatapathError::NoInterface);
     }
-    if instance.exists() && !instance.links()?.is_empty() {
-        return Err(DatapathError::AlreadyRunning(instance.name().to_owned()));
+    if instance.exists() {
+        // What is left of it may hold the interfaces.
+        let _others_wait = Instance::lock_all()?;
+        make_way(instance)?;
     }
     let interfaces =
         config.datapath.interfaces.iter().map(|name| require_free(name)).collect::<Result<Vec<_>, _>>()?;
@@ -56,29 +60,44 @@ pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError
     }
     ensure_mounted()?;
     let _others_wait = Instance::lock_all()?;
-    if instance.exists() {
-        // A start that was killed half-way has no link; a running instance has.
-        if !instance.links()?.is_empty() {
-            return Err(DatapathError::AlreadyRunning(instance.name().to_owned()));
-        }
-        instance.remove_pins()?;
-    }
+    make_way(instance)?;
     let result = start(instance, config, &interfaces);
     if result.is_err() {
-        // The error at hand is the one to tell.
-        let _ = instance.remove_pins();
+        // The error at hand is the one to tell. Where not even the folder was made, its parent is to go.
+        let _ = clear_away(instance).or_else(|_| instance.remove_pins());
     }
     result
+}
+
+/// Clears away what is left of an instance that was cut short, and refuses if it runs.
+fn make_way(instance: &Instance) -> Result<(), DatapathError> {
+    if !instance.exists() {
+        return Ok(());
+    }
+    match Datapath::open(instance) {
+        // Whoever brought it up or took it down would hold the lock that is held here.
+        Err(DatapathError::HalfWay(_) | DatapathError::Schema { found: 0, .. }) => clear_away(instance),
+        // It is up, or another version's to judge, unless no packet reaches it.
+        _ if instance.links()?.is_empty() => clear_away(instance),
+        _ => Err(DatapathError::AlreadyRunning(instance.name().to_owned())),
+    }
 }
 
 fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Result<Started, DatapathError> {
     fs::create_dir_all(instance.maps())
         .map_err(|error| DatapathError::of_io("create the folder of pins", error))?;
     let (mut ebpf, locked_bytes) = load(instance, config)?;
-    let datapath = Datapath::open(instance)?;
+    let datapath = Datapath::open_in_any_phase(instance)?;
     datapath.set_settings(config)?;
+    let mut writer = Writer::begin_in_any_phase(instance, datapath.maps())?;
     for service in &config.services {
-        datapath.add_service(service, &config.seed)?;
+        let note = Note {
+            action: "up",
+            service: service.name.clone(),
+            detail: format!("{} backends", service.backends.len()),
+            ..Note::default()
+        };
+        writer.add_service(service, &config.seed, &[note])?;
     }
     let warnings = datapath.keep_neighbours(&config.services);
     let program = balancer(&mut ebpf)?;
@@ -90,6 +109,7 @@ fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Resu
             Ok((interface.name.clone(), mode))
         })
         .collect::<Result<Vec<_>, DatapathError>>()?;
+    writer.set_phase(abi::PHASE_RUNNING)?;
     Ok(Started { interfaces: attached, locked_bytes, warnings })
 }
 
@@ -102,6 +122,8 @@ fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathErr
     for name in MAPS_OF_ROWS {
         loader.map_max_entries(name, if name == map::SLOT_HITS { rows * processors } else { rows });
     }
+    // As many again for the journal: whatever is changed at once fits.
+    loader.map_max_entries(map::BACKEND_IDENTITIES, 2 * abi::MAX_BACKENDS);
     let mut ebpf = loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))?;
     let mut locked = 0;
     for (name, map) in ebpf.maps_mut() {
@@ -123,7 +145,14 @@ fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathErr
     let maps = Maps::open(&instance.maps(), Access::Write)?;
     let network_namespace =
         current_namespace().map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
-    let meta = abi::Meta { schema: abi::SCHEMA, rows, processors, network_namespace, ..abi::Meta::default() };
+    let meta = abi::Meta {
+        schema: abi::SCHEMA,
+        rows,
+        processors,
+        network_namespace,
+        phase: abi::PHASE_STARTING,
+        ..abi::Meta::default()
+    };
     maps.meta.set(&0, &meta)?;
     Ok((ebpf, locked))
 }
@@ -139,7 +168,7 @@ fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
 }
 
 /// The rows that all services of `config` may have together.
-fn rows_for(config: &Config) -> u32 {
+pub(crate) fn rows_for(config: &Config) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "a row has 512 words")]
     config.datapath.max_slots.div_ceil(ROW_WORDS as u32)
 }
@@ -174,19 +203,31 @@ pub fn down(instance: &Instance) -> Result<(), DatapathError> {
         instance.remove_pins()?;
         return Err(DatapathError::not_running(instance));
     }
-    let datapath = Datapath::open(instance);
-    if let Ok(datapath) = &datapath {
-        datapath.forget_neighbours();
+    clear_away(instance)
+}
+
+/// Detaches what is there of an instance, ends the resolving of its next hops, and takes its pins away: in this order,
+/// so that it forwards as a whole or not at all, and what is cut short can be done again. The lock on all instances is
+/// held.
+fn clear_away(instance: &Instance) -> Result<(), DatapathError> {
+    // Whoever changes it now ends that first.
+    let _lock = instance.lock()?;
+    let datapath = Datapath::open_in_any_phase(instance).ok();
+    if let Some(datapath) = &datapath {
+        // Where it cannot be said, having no links says it too.
+        let _ = datapath.say_ending();
     }
     // In another network namespace the same indexes are other interfaces'.
-    let at_home = datapath.is_ok_and(|datapath| datapath.is_at_home().unwrap_or(false));
+    let at_home = datapath.is_some_and(|datapath| datapath.is_at_home().unwrap_or(false));
     let interfaces: Vec<u32> =
         instance.links()?.iter().filter_map(|link| link_interface(link).ok()).collect();
-    instance.remove_pins()?;
+    instance.remove_links()?;
     if at_home {
         interfaces.into_iter().for_each(wait_until_free);
     }
-    Ok(())
+    // A neighbour too many does no harm, and whoever changes anything next tries again.
+    let _ = forget_unneeded_neighbours(Some(instance));
+    instance.remove_pins()
 }
 
 /// The kernel lets a link go a moment after its last pin is gone.

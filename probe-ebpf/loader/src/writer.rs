@@ -1,8 +1,14 @@
-//! Changing what the kernel keeps: one writer at a time, every step finished by the next writer if this one dies.
+//! Changing what the kernel keeps: one writer at a time, every step finished or taken back by the next writer if this
+//! one dies.
 //!
 //! What is kept of services and backends (`service_ids`, `backend_ids`) is the truth, an element a fact; what the
-//! program reads (`services`, `backends`, slots) derives from it. A change writes the truth, then what derives; a
-//! state version that is odd says that what derives may be behind, and [`Writer::begin`] then derives it anew.
+//! program reads (`services`, `backends`, slots) derives from it. A state version that is odd says that a change is
+//! under way, and [`Writer::begin`] then puts right what is left of it.
+//!
+//! A change to backends is decided by one store. Before it, what the backends are to be stands in the journal alone,
+//! and is dropped if the writer dies; after it, the journal is carried out, by whoever comes next if need be. So a
+//! drain of one backend and an undrain of another are never found half done. A service is there once its identity is,
+//! and leaves once that says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,8 +20,8 @@ use maglev_core::{
     service::{Backend, Service},
 };
 use maglev_probe_abi::{
-    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, MAX_BACKENDS, MAX_SERVICES,
-    ServiceCounters, ServiceIdentity,
+    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, JOURNAL, MAX_BACKENDS, MAX_SERVICES, Meta,
+    PHASE_RUNNING, ServiceCounters, ServiceIdentity, Settings, map,
 };
 
 use crate::{
@@ -23,7 +29,7 @@ use crate::{
     clock::milliseconds_since_boot,
     error::DatapathError,
     instance::{Instance, Lock},
-    kernel::wait_for_readers,
+    kernel::{Access, KernelMap, MapKind, wait_for_readers},
     maps::{Maps, WritableRows},
     record,
     settle::{clear_rows, write_slots},
@@ -49,21 +55,53 @@ pub(crate) struct Note {
     pub(crate) minimum: u32,
 }
 
+/// What the backends of a service are to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    /// The service's number.
+    pub(crate) number: u32,
+    /// Its backends after the change.
+    pub(crate) backends: &'a [Backend],
+    /// Its backends as the configuration has them, if one is being applied.
+    pub(crate) configured: Option<&'a [Backend]>,
+}
+
+/// What became of a change that was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repair {
+    /// None had begun.
+    Nothing,
+    /// It was decided, and is done now.
+    Finished,
+    /// It was not decided, and nothing is left of it.
+    TakenBack,
+}
+
 impl<'a> Writer<'a> {
-    /// Waits for the instance's lock, and finishes what a writer before began and did not end.
+    /// Waits for the lock of an instance that is up, and puts right what a writer before began and did not end.
     pub(crate) fn begin(instance: &Instance, maps: &'a Maps) -> Result<Self, DatapathError> {
+        let writer = Self::begin_in_any_phase(instance, maps)?;
+        if writer.state.meta.phase == PHASE_RUNNING {
+            Ok(writer)
+        } else {
+            Err(DatapathError::HalfWay(instance.name().to_owned()))
+        }
+    }
+
+    /// The same, of an instance that may be half up.
+    pub(crate) fn begin_in_any_phase(instance: &Instance, maps: &'a Maps) -> Result<Self, DatapathError> {
         let lock = instance.lock()?;
+        require_pinned(instance, maps)?;
         let rows = WritableRows::open(&instance.maps())?;
         let mut writer = Self { maps, rows, state: State::read(maps)?, _lock: lock };
-        if !writer.state.meta.state_version.is_multiple_of(2) {
-            writer.derive_all()?;
-            let note = Note {
-                action: "repair",
-                detail: "a change that was cut short has been finished".to_owned(),
-                ..Note::default()
-            };
-            writer.end(&[note])?;
-        }
+        let detail = match writer.put_right()? {
+            Repair::Nothing => return Ok(writer),
+            Repair::Finished => "a change that was cut short has been finished",
+            Repair::TakenBack => "a change that was cut short has been taken back",
+        };
+        let note = Note { action: "repair", detail: detail.to_owned(), ..Note::default() };
+        writer.record(&[note])?;
+        writer.end()?;
         Ok(writer)
     }
 
@@ -80,43 +118,86 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the backends of the service of that number those of `target`.
-    pub(crate) fn set_backends(
-        &mut self,
-        number: u32,
-        target: &[Backend],
-        notes: &[Note],
-    ) -> Result<(), DatapathError> {
-        let service = &self.state.services[&number];
-        let present: Vec<(u32, Backend)> =
-            service.numbers.iter().copied().zip(service.service.backends.iter().cloned()).collect();
-        let same = |a: &Backend, b: &Backend| a.name == b.name && a.address == b.address;
-        let added: Vec<&Backend> =
-            target.iter().filter(|new| !present.iter().any(|(_, old)| same(old, new))).collect();
-        let free = self.free_numbers(added.len())?;
-
-        self.mark_begun()?;
-        for (number, old) in &present {
-            match target.iter().find(|new| same(old, new)) {
-                None => self.keep_backend(*number, |identity| {
-                    identity.state = BACKEND_GONE;
-                    identity.removed_at = milliseconds_since_boot();
-                })?,
-                Some(new) if new != old => self.keep_backend(*number, |identity| {
-                    identity.state = record::state(new.state);
-                    identity.weight = new.weight.into();
-                })?,
-                Some(_) => {}
-            }
-        }
-        for (backend, free) in added.into_iter().zip(free) {
-            self.add_backend(free, number, backend)?;
-        }
-        self.derive(number)?;
-        self.end(notes)
+    /// Says in which phase the instance is from now on.
+    pub(crate) fn set_phase(&mut self, phase: u32) -> Result<(), DatapathError> {
+        self.state.meta.phase = phase;
+        self.store_meta()
     }
 
-    /// Adds a service with its backends.
+    /// Makes the backends of services those of `targets`, all of them or none.
+    pub(crate) fn set_backends(
+        &mut self,
+        targets: &[Target<'_>],
+        notes: &[Note],
+    ) -> Result<(), DatapathError> {
+        let (journal, generation) = self.journal_of(targets)?;
+        self.attempt(notes, |writer| {
+            writer.mark_begun(generation)?;
+            for (&number, identity) in &journal {
+                if writer.state.backends.get(&number).map(|old| old.generation) != Some(identity.generation) {
+                    let zero = BackendCounters::default();
+                    writer.maps.backend_counters.set_on_all_processors(&number, &zero)?;
+                }
+                writer.maps.backend_identities.set(&(number | JOURNAL), identity)?;
+            }
+            writer.record(notes)?;
+            writer.decide()?;
+            writer.carry_out(&journal)?;
+            targets.iter().try_for_each(|target| writer.derive(target.number).map(drop))
+        })
+    }
+
+    /// Notes what the configuration says of a service's backends, and changes nothing else.
+    pub(crate) fn remember_configured(
+        &mut self,
+        number: u32,
+        configured: &[Backend],
+    ) -> Result<(), DatapathError> {
+        // Nothing derives from it, and each store is whole by itself.
+        for (number, identity) in note_configured(&self.state, number, configured) {
+            self.maps.backend_identities.set(&number, &identity)?;
+            self.state.backends.insert(number, identity);
+        }
+        Ok(())
+    }
+
+    /// Writes down what holds for all services.
+    pub(crate) fn set_settings(&mut self, settings: &Settings, note: &Note) -> Result<(), DatapathError> {
+        // One store, after which there is nothing to finish; what follows is for the record.
+        self.maps.settings.set(&0, settings)?;
+        let notes = std::slice::from_ref(note);
+        self.attempt(notes, |writer| {
+            writer.mark_begun(writer.state.meta.generation)?;
+            writer.record(notes)?;
+            writer.decide()
+        })
+    }
+
+    /// Makes sure that there is room for `added` services once those of the numbers `leaving` are gone.
+    pub(crate) fn require_room(&self, leaving: &[u32], added: &[&Service]) -> Result<(), DatapathError> {
+        let mut taken = self.taken_rows();
+        let stays = |number: &u32| !leaving.contains(number);
+        let services = self.state.services.keys().filter(|number| stays(number)).count();
+        for service in leaving.iter().filter_map(|number| self.state.services.get(number)) {
+            taken.remove(&service.first_row());
+        }
+        for service in added {
+            let rows = rows_of(service.table_size);
+            taken.insert(self.free_row(&taken, rows)?, rows);
+        }
+        let present = self.state.backends.values().filter(|backend| backend.state != BACKEND_GONE);
+        let backends = present.filter(|backend| stays(&backend.service)).count()
+            + added.iter().map(|service| service.backends.len()).sum::<usize>();
+        if services + added.len() >= MAX_SERVICES as usize {
+            return Err(DatapathError::Full { what: "another service", most: MAX_SERVICES - 1 });
+        }
+        if backends >= MAX_BACKENDS as usize {
+            return Err(DatapathError::Full { what: "another backend", most: MAX_BACKENDS - 1 });
+        }
+        Ok(())
+    }
+
+    /// Adds a service with its backends, as a configuration has it.
     pub(crate) fn add_service(
         &mut self,
         service: &Service,
@@ -126,21 +207,33 @@ impl<'a> Writer<'a> {
         let number = (1..MAX_SERVICES)
             .find(|number| !self.state.services.contains_key(number))
             .ok_or(DatapathError::Full { what: "another service", most: MAX_SERVICES - 1 })?;
-        let first_slot = self.free_rows(rows_of(service.table_size))?;
+        let first_slot = self.free_row(&self.taken_rows(), rows_of(service.table_size))? * ROW;
         let free = self.free_numbers(service.backends.len())?;
-
-        self.mark_begun()?;
-        let meta = self.state.meta;
-        clear_rows(&self.rows, first_slot, service.table_size, meta.rows, meta.processors);
-        self.maps.service_counters.set_on_all_processors(&number, &ServiceCounters::default())?;
-        for (backend, free) in service.backends.iter().zip(free) {
-            self.add_backend(free, number, backend)?;
-        }
-        let identity = record::service_identity(service, seed, first_slot);
-        self.maps.service_identities.set(&number, &identity)?;
-        self.state = State::read(self.maps)?;
-        self.derive(number)?;
-        self.end(notes)
+        let generation = self.state.meta.generation;
+        let identities: Vec<(u32, BackendIdentity)> = (generation + 1..)
+            .zip(service.backends.iter().zip(free))
+            .map(|(generation, (backend, free))| {
+                let mut identity = record::backend_identity(backend, number, generation);
+                record::set_configured(&mut identity, Some(backend));
+                (free, identity)
+            })
+            .collect();
+        let last = identities.last().map_or(generation, |(_, identity)| identity.generation);
+        self.attempt(notes, |writer| {
+            writer.mark_begun(last)?;
+            let Meta { rows, processors, .. } = writer.state.meta;
+            clear_rows(&writer.rows, first_slot, service.table_size, rows, processors);
+            writer.maps.service_counters.set_on_all_processors(&number, &ServiceCounters::default())?;
+            for (free, identity) in &identities {
+                writer.maps.backend_counters.set_on_all_processors(free, &BackendCounters::default())?;
+                writer.maps.backend_identities.set(free, identity)?;
+            }
+            let identity = record::service_identity(service, seed, first_slot);
+            writer.maps.service_identities.set(&number, &identity)?;
+            writer.record(notes)?;
+            writer.decide()?;
+            writer.derive(number).map(drop)
+        })
     }
 
     /// Changes what is kept of a service, its table apart.
@@ -150,32 +243,78 @@ impl<'a> Writer<'a> {
         identity: &ServiceIdentity,
         notes: &[Note],
     ) -> Result<(), DatapathError> {
-        self.mark_begun()?;
-        self.maps.service_identities.set(&number, identity)?;
-        self.derive(number)?;
-        self.end(notes)
+        self.attempt(notes, |writer| {
+            writer.mark_begun(writer.state.meta.generation)?;
+            writer.maps.service_identities.set(&number, identity)?;
+            writer.record(notes)?;
+            writer.decide()?;
+            writer.derive(number).map(drop)
+        })
     }
 
     /// Removes a service and its backends; its packets pass to the host's own stack from then on.
     pub(crate) fn remove_service(&mut self, number: u32, notes: &[Note]) -> Result<(), DatapathError> {
-        self.mark_begun()?;
-        let service = self.state.services[&number].clone();
-        self.maps.service_identities.remove(&number)?;
-        self.maps.services.remove(&record::service_key(&service.identity))?;
-        wait_for_readers();
-        for number in service.numbers {
-            self.keep_backend(number, |identity| {
-                identity.state = BACKEND_GONE;
-                identity.removed_at = milliseconds_since_boot();
-            })?;
-        }
-        self.derive_backends()?;
-        self.end(notes)
+        let identity = ServiceIdentity { leaving: 1, ..self.state.services[&number].identity };
+        self.attempt(notes, |writer| {
+            writer.mark_begun(writer.state.meta.generation)?;
+            writer.maps.service_identities.set(&number, &identity)?;
+            writer.record(notes)?;
+            writer.decide()?;
+            writer.finish_removal(number, &identity)
+        })
     }
 
-    /// Derives what the program reads from what is kept, of everything.
-    fn derive_all(&mut self) -> Result<(), DatapathError> {
-        // A service that was being added or removed left backends without it, or its address without an identity.
+    /// Does `work` and ends the change. Where that fails, puts right what it left, and says what holds then.
+    fn attempt(
+        &mut self,
+        notes: &[Note],
+        work: impl FnOnce(&mut Self) -> Result<(), DatapathError>,
+    ) -> Result<(), DatapathError> {
+        let error = match work(self).and_then(|()| self.end()) {
+            Ok(()) => return Ok(()),
+            // Waiting once more would be no use; the message says what holds.
+            Err(error @ DatapathError::StillSettling { .. }) => return Err(error),
+            Err(error) => Box::new(error),
+        };
+        let decided = self.maps.meta.get(&0).is_ok_and(|meta| meta.is_some_and(|meta| meta.decided != 0));
+        match self.put_right() {
+            Ok(Repair::Nothing) => Err(DatapathError::Undone { error }),
+            // Trying again has helped.
+            Ok(Repair::Finished) => {
+                // What is decided is on record.
+                if !decided {
+                    self.record(notes)?;
+                }
+                self.end()
+            }
+            Ok(Repair::TakenBack) => {
+                self.end()?;
+                Err(DatapathError::Undone { error })
+            }
+            Err(_) => Err(DatapathError::CutShort { error }),
+        }
+    }
+
+    /// Puts right what a change that was cut short has left; the caller ends it.
+    fn put_right(&mut self) -> Result<Repair, DatapathError> {
+        self.state = State::read(self.maps)?;
+        let meta = self.state.meta;
+        if meta.state_version.is_multiple_of(2) {
+            return Ok(Repair::Nothing);
+        }
+        let journal = std::mem::take(&mut self.state.journal);
+        let mut finished = meta.decided != 0 || !self.state.leaving.is_empty();
+        if meta.decided != 0 {
+            self.carry_out(&journal)?;
+        } else {
+            for number in journal.keys() {
+                self.maps.backend_identities.remove(&(number | JOURNAL))?;
+            }
+        }
+        for (number, identity) in self.state.leaving.clone() {
+            self.finish_removal(number, &identity)?;
+        }
+        // A service that was being added has left backends without it, or is not derived yet.
         let orphans: Vec<u32> = self
             .state
             .backends
@@ -186,48 +325,130 @@ impl<'a> Writer<'a> {
             .map(|(&number, _)| number)
             .collect();
         for number in orphans {
-            self.keep_backend(number, |identity| {
-                identity.state = BACKEND_GONE;
-                identity.removed_at = milliseconds_since_boot();
-            })?;
+            self.keep_backend(number, leave)?;
         }
         let known: BTreeSet<u32> = self.state.services.keys().copied().collect();
+        let mut strangers = false;
         for (key, record) in self.maps.services.all()? {
             if !known.contains(&record.number) {
                 self.maps.services.remove(&key)?;
+                strangers = true;
             }
+        }
+        if strangers {
+            wait_for_readers();
         }
         for number in known {
-            self.derive(number)?;
+            finished |= self.derive(number)?;
         }
-        self.derive_backends()
+        self.derive_backends()?;
+        Ok(if finished { Repair::Finished } else { Repair::TakenBack })
     }
 
-    /// Derives what the program reads of one service.
-    fn derive(&mut self, number: u32) -> Result<(), DatapathError> {
-        self.state = State::read(self.maps)?;
-        let service: &ServiceState = &self.state.services[&number];
-        let members = || self.state.backends.iter().filter(|(_, backend)| backend.service == number);
-        // New ones can be sent to before a slot names them; those that leave, until none does.
-        for (number, backend) in members().filter(|(_, backend)| backend.state != BACKEND_GONE) {
-            self.maps.backends.set(number, &record::backend_record(backend))?;
+    /// What `targets` make of backends, those that do not change left out; and the largest generation among them.
+    fn journal_of(
+        &self,
+        targets: &[Target<'_>],
+    ) -> Result<(BTreeMap<u32, BackendIdentity>, u32), DatapathError> {
+        let same = |a: &Backend, b: &Backend| a.name == b.name && a.address == b.address;
+        let mut after = self.state.clone();
+        let mut added = Vec::new();
+        for &Target { number, backends, .. } in targets {
+            let service = &self.state.services[&number];
+            let present = || service.numbers.iter().zip(&service.service.backends);
+            for (number, old) in present() {
+                let Some(identity) = after.backends.get_mut(number) else { continue };
+                match backends.iter().find(|new| same(old, new)) {
+                    None => {
+                        identity.state = BACKEND_GONE;
+                        identity.removed_at = milliseconds_since_boot();
+                    }
+                    Some(new) => {
+                        identity.state = record::state(new.state);
+                        identity.weight = new.weight.into();
+                    }
+                }
+            }
+            let is_new = |new: &&Backend| !present().any(|(_, old)| same(old, new));
+            added.extend(backends.iter().filter(is_new).map(|new| (number, new)));
         }
-        let leaving: BTreeSet<u32> = members()
-            .filter(|(_, backend)| backend.state == BACKEND_GONE)
+        let free = self.free_numbers(added.len())?;
+        let mut generation = self.state.meta.generation;
+        for ((service, backend), free) in added.into_iter().zip(free) {
+            generation += 1;
+            let mut identity = record::backend_identity(backend, service, generation);
+            // One that comes back is the one that the configuration knows.
+            let key = (backend.name.clone(), backend.address);
+            if let Some((_, before)) = self.state.latest(service).get(&key) {
+                identity.configured_state = before.configured_state;
+                identity.configured_weight = before.configured_weight;
+            }
+            after.backends.insert(free, identity);
+        }
+        for &Target { number, configured, .. } in targets {
+            let noted = configured.map(|configured| note_configured(&after, number, configured));
+            after.backends.extend(noted.into_iter().flatten());
+        }
+        after.backends.retain(|number, identity| self.state.backends.get(number) != Some(identity));
+        Ok((after.backends, generation))
+    }
+
+    /// Makes the journal the truth, entry by entry.
+    fn carry_out(&mut self, journal: &BTreeMap<u32, BackendIdentity>) -> Result<(), DatapathError> {
+        for (&number, identity) in journal {
+            self.maps.backend_identities.set(&number, identity)?;
+            self.maps.backend_identities.remove(&(number | JOURNAL))?;
+        }
+        self.state = State::read(self.maps)?;
+        Ok(())
+    }
+
+    /// Ends what has begun with the removal of a service.
+    fn finish_removal(&mut self, number: u32, identity: &ServiceIdentity) -> Result<(), DatapathError> {
+        self.maps.services.remove(&record::service_key(identity))?;
+        wait_for_readers();
+        let members: Vec<u32> = self
+            .state
+            .backends
+            .iter()
+            .filter(|(_, backend)| backend.service == number)
+            .filter(|(_, backend)| backend.state != BACKEND_GONE || backend.configured_state != BACKEND_GONE)
             .map(|(&number, _)| number)
             .collect();
-        write_slots(&self.rows, service, &leaving, &mut || {
-            for (number, backend) in members().filter(|(number, _)| leaving.contains(number)) {
-                self.maps.backends.set(number, &record::backend_record(backend))?;
-            }
-            Ok(())
-        })?;
+        for member in members {
+            self.keep_backend(member, leave)?;
+        }
+        self.derive_backends()?;
+        self.maps.service_identities.remove(&number)?;
+        self.state = State::read(self.maps)?;
+        Ok(())
+    }
+
+    /// Derives what the program reads of one service, and says whether the program knew the service otherwise.
+    fn derive(&mut self, number: u32) -> Result<bool, DatapathError> {
+        self.state = State::read(self.maps)?;
+        let service: &ServiceState = &self.state.services[&number];
+        let (leaving, members): (BTreeMap<_, _>, BTreeMap<_, _>) = self
+            .state
+            .backends
+            .iter()
+            .filter(|(_, backend)| backend.service == number)
+            .partition(|(_, backend)| backend.state == BACKEND_GONE);
+        // New ones can be sent to before a slot names them; those that leave, until none does.
+        for (number, backend) in members {
+            self.maps.backends.set(number, &record::backend_record(backend))?;
+        }
+        write_slots(&self.rows, service, &leaving.keys().map(|&&number| number).collect())?;
+        for (number, backend) in leaving {
+            self.maps.backends.set(number, &record::backend_record(backend))?;
+        }
         let record = record::service_record(number, &service.identity, self.state.meta.rows);
         let key = record::service_key(&service.identity);
-        if self.maps.services.get(&key)? != Some(record) {
+        let found = self.maps.services.get(&key)?;
+        if found != Some(record) {
             self.maps.services.set(&key, &record)?;
         }
-        Ok(())
+        Ok(found != Some(record))
     }
 
     fn derive_backends(&mut self) -> Result<(), DatapathError> {
@@ -251,16 +472,6 @@ impl<'a> Writer<'a> {
         Ok(self.maps.backend_identities.set(&number, identity)?)
     }
 
-    fn add_backend(&mut self, number: u32, service: u32, backend: &Backend) -> Result<(), DatapathError> {
-        self.state.meta.generation += 1;
-        self.maps.meta.set(&0, &self.state.meta)?;
-        self.maps.backend_counters.set_on_all_processors(&number, &BackendCounters::default())?;
-        let identity = record::backend_identity(backend, service, self.state.meta.generation);
-        self.maps.backend_identities.set(&number, &identity)?;
-        self.state.backends.insert(number, identity);
-        Ok(())
-    }
-
     /// Numbers for new backends: those that nobody ever had, then those whose owners left longest ago. After this no
     /// packet under way knows the old owners.
     fn free_numbers(&self, count: usize) -> Result<Vec<u32>, DatapathError> {
@@ -279,10 +490,13 @@ impl<'a> Writer<'a> {
         Ok(numbers)
     }
 
-    /// The first slot of `rows` rows that no service has.
-    fn free_rows(&self, rows: u32) -> Result<u32, DatapathError> {
-        let taken: BTreeMap<u32, u32> =
-            self.state.services.values().map(|service| (service.first_row(), service.rows())).collect();
+    /// The first row that each service has, and how many.
+    fn taken_rows(&self) -> BTreeMap<u32, u32> {
+        self.state.services.values().map(|service| (service.first_row(), service.rows())).collect()
+    }
+
+    /// The first of `rows` rows that are not `taken`.
+    fn free_row(&self, taken: &BTreeMap<u32, u32>, rows: u32) -> Result<u32, DatapathError> {
         let mut first = 0;
         for (begin, count) in taken {
             if begin - first >= rows {
@@ -294,22 +508,41 @@ impl<'a> Writer<'a> {
             let most = self.state.meta.rows * ROW;
             return Err(DatapathError::Full { what: "its slots (datapath.max-slots)", most });
         }
-        Ok(first * ROW)
+        Ok(first)
     }
 
-    fn mark_begun(&mut self) -> Result<(), DatapathError> {
+    /// Begins a change that gives out generations up to `generation`.
+    fn mark_begun(&mut self, generation: u32) -> Result<(), DatapathError> {
         self.state.meta.state_version |= 1;
-        Ok(self.maps.meta.set(&0, &self.state.meta)?)
+        self.state.meta.decided = 0;
+        self.state.meta.generation = generation;
+        self.store_meta()
     }
 
-    /// Ends a change: what derives is as it should be, and the notes go on record.
-    fn end(&mut self, notes: &[Note]) -> Result<(), DatapathError> {
+    /// From here on the journal is to be carried out.
+    fn decide(&mut self) -> Result<(), DatapathError> {
+        self.state.meta.decided = 1;
+        self.store_meta()
+    }
+
+    /// Ends a change: what derives is as it should be.
+    fn end(&mut self) -> Result<(), DatapathError> {
+        self.state.meta.state_version = (self.state.meta.state_version | 1) + 1;
+        self.state.meta.decided = 0;
+        self.store_meta()?;
+        self.state = State::read(self.maps)?;
+        Ok(())
+    }
+
+    /// Writes down what is done; it counts from the next store of the state as a whole on.
+    fn record(&mut self, notes: &[Note]) -> Result<(), DatapathError> {
         let actor = Actor::current();
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let mut sequence = self.state.meta.events;
         for note in notes {
-            self.state.meta.events += 1;
+            sequence += 1;
             let event = Event {
-                sequence: self.state.meta.events,
+                sequence,
                 at: u64::try_from(at).unwrap_or(u64::MAX),
                 user: actor.user,
                 process: actor.process,
@@ -324,10 +557,47 @@ impl<'a> Writer<'a> {
             let place = u32::try_from(event.sequence % u64::from(EVENTS)).unwrap_or(0);
             self.maps.events.set(&place, &event)?;
         }
-        self.state.meta.state_version = (self.state.meta.state_version | 1) + 1;
-        self.maps.meta.set(&0, &self.state.meta)?;
-        self.state = State::read(self.maps)?;
+        self.state.meta.events = sequence;
         Ok(())
+    }
+
+    fn store_meta(&self) -> Result<(), DatapathError> {
+        Ok(self.maps.meta.set(&0, &self.state.meta)?)
+    }
+}
+
+/// The backend leaves with its service, which no configuration has any more either.
+fn leave(identity: &mut BackendIdentity) {
+    if identity.state != BACKEND_GONE {
+        identity.state = BACKEND_GONE;
+        identity.removed_at = milliseconds_since_boot();
+    }
+    record::set_configured(identity, None);
+}
+
+/// What changes in a service's backends, there or gone, where they are noted as `configured` has them.
+fn note_configured(state: &State, number: u32, configured: &[Backend]) -> BTreeMap<u32, BackendIdentity> {
+    let configured: BTreeMap<_, _> =
+        configured.iter().map(|backend| ((backend.name.as_str(), backend.address), backend)).collect();
+    state
+        .latest(number)
+        .into_iter()
+        .filter_map(|((name, address), (number, identity))| {
+            let mut noted = *identity;
+            record::set_configured(&mut noted, configured.get(&(name.as_str(), address)).copied());
+            (noted != *identity).then_some((number, noted))
+        })
+        .collect()
+}
+
+/// Refuses maps that were opened in an earlier life of the instance: the rows would be another's.
+fn require_pinned(instance: &Instance, maps: &Maps) -> Result<(), DatapathError> {
+    let pinned =
+        KernelMap::<u32, Meta>::open(&instance.maps().join(map::META), MapKind::Array, Access::Read)?;
+    if pinned.id()? == maps.meta.id()? {
+        Ok(())
+    } else {
+        Err(DatapathError::Replaced(instance.name().to_owned()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `backend`
 
 use std::{
+    net::IpAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use maglev_core::{
     plan::Plan,
     service::{Backend, BackendState},
 };
-use maglev_probe::{Changed, Datapath, Request};
+use maglev_probe::{Changed, Datapath, Placement, Request};
 use serde::Serialize;
 
 use super::{
@@ -33,16 +34,16 @@ pub(super) fn run(context: &Context<'_>, action: &BackendAction) -> Result<(), F
                 weight: *weight,
                 state: BackendState::Active,
             };
-            change(context, service, Change::Add(backend), false)
+            change(context, &Asked::of(service, Change::Add(backend), false))
         }
         BackendAction::Drain(Drain { which, wait, timeout }) => {
-            each(context, which, Change::Drain)?;
-            if *wait { wait_until_quiet(context, which, *timeout) } else { Ok(()) }
+            let drained = each(context, which, Change::Drain)?;
+            if *wait { wait_until_quiet(context, &drained, *timeout) } else { Ok(()) }
         }
-        BackendAction::Undrain(which) => each(context, which, Change::Undrain),
-        BackendAction::Remove(which) => each(context, which, Change::Remove),
+        BackendAction::Undrain(which) => each(context, which, Change::Undrain).map(drop),
+        BackendAction::Remove(which) => each(context, which, Change::Remove).map(drop),
         BackendAction::Weight { service, name, weight } => {
-            change(context, service, Change::SetWeight(name.clone(), *weight), false)
+            change(context, &Asked::of(service, Change::SetWeight(name.clone(), *weight), false))
         }
     }
 }
@@ -83,36 +84,101 @@ fn list(context: &Context<'_>, wanted: Option<&str>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Does to one backend of a service, or to a machine in all of them, what `change` makes of a name.
-fn each(context: &Context<'_>, which: &OneBackend, make: fn(String) -> Change) -> Result<(), Failure> {
+/// What is asked of services, by name.
+#[derive(Default)]
+struct Asked {
+    services: Vec<(String, Vec<Change>)>,
+    force: bool,
+    state_version: Option<u64>,
+}
+
+impl Asked {
+    fn of(service: &str, change: Change, force: bool) -> Self {
+        Self { services: vec![(service.to_owned(), vec![change])], force, state_version: None }
+    }
+}
+
+/// Does to one backend of a service, or to a machine in all of them, what `make` makes of a name; and says which
+/// backends it was asked for, each with its service.
+fn each(
+    context: &Context<'_>,
+    which: &OneBackend,
+    make: fn(String) -> Change,
+) -> Result<Vec<(String, String)>, Failure> {
     match (&which.service, &which.name, which.address) {
-        (Some(service), Some(name), _) => change(context, service, make(name.clone()), which.force),
-        (_, _, Some(_)) => Err(super::not_yet("backend … --address")),
+        (Some(service), Some(name), _) => {
+            change(context, &Asked::of(service, make(name.clone()), which.force))?;
+            Ok(vec![(service.clone(), name.clone())])
+        }
+        (_, _, Some(address)) => each_of_machine(context, address, which.force, make),
         _ => Err(Failure::Refused("maglev-top: name a service and a backend of it".to_owned())),
     }
 }
 
-fn change(context: &Context<'_>, service: &str, change: Change, force: bool) -> Result<(), Failure> {
-    let datapath = context.datapath()?;
-    let changes = [change];
-    let Changed { plan, warnings, .. } =
-        datapath.change(&Request { service, changes: &changes, force, state_version: None })?;
-    print::warnings(&warnings);
-    if context.json() {
-        return print::json(&ChangesReport { changes: reports(&changes, &plan) });
+fn each_of_machine(
+    context: &Context<'_>,
+    address: IpAddr,
+    force: bool,
+    make: fn(String) -> Change,
+) -> Result<Vec<(String, String)>, Failure> {
+    let (placements, state_version) = context.datapath()?.machine(address)?;
+    let mut asked = Asked {
+        force,
+        // An odd version is of a change that was cut short, and is put right first.
+        state_version: Some(state_version).filter(|version| version.is_multiple_of(2)),
+        ..Asked::default()
+    };
+    for Placement { service, backend } in &placements {
+        let change = make(backend.name.clone());
+        // Where it is so already there is nothing to do; elsewhere there may be.
+        let done = match &change {
+            Change::Drain(_) => backend.state == BackendState::Draining,
+            Change::Undrain(_) => backend.state == BackendState::Active,
+            Change::Add(_) | Change::Remove(_) | Change::SetWeight(..) => false,
+        };
+        if done {
+            continue;
+        }
+        match asked.services.last_mut() {
+            Some((last, changes)) if last == service => changes.push(change),
+            _ => asked.services.push((service.clone(), vec![change])),
+        }
     }
-    print::line(&format!(
-        "{} {} in service {}: {} of {} slots moved, {} at least had to",
-        done(&changes[0]),
-        changes[0].backend(),
-        plan.service,
-        plan.moved,
-        plan.table_size,
-        plan.minimum
-    ))
+    if asked.services.is_empty() {
+        let state = placements.first().map_or("there", |placement| placement.backend.state.word());
+        return Err(Failure::Failed(format!("{address} is {state} already in every service that it is in")));
+    }
+    change(context, &asked)?;
+    Ok(placements.into_iter().map(|placement| (placement.service, placement.backend.name)).collect())
 }
 
-const fn done(change: &Change) -> &'static str {
+fn change(context: &Context<'_>, asked: &Asked) -> Result<(), Failure> {
+    let datapath = context.datapath()?;
+    let services = asked.services.iter().map(|(name, changes)| (name.as_str(), changes.as_slice())).collect();
+    let Changed { plans, warnings, .. } =
+        datapath.change(&Request { services, force: asked.force, state_version: asked.state_version })?;
+    print::warnings(&warnings);
+    let done = || plans.iter().zip(asked.services.iter().map(|(_, changes)| changes));
+    if context.json() {
+        let changes = done().flat_map(|(plan, changes)| reports(changes, plan)).collect();
+        return print::json(&ChangesReport { changes });
+    }
+    for (plan, changes) in done() {
+        let words: Vec<String> =
+            changes.iter().map(|change| format!("{} {}", in_words(change), change.backend())).collect();
+        print::line(&format!(
+            "{} in service {}: {} of {} slots moved, {} at least had to",
+            words.join(", "),
+            plan.service,
+            plan.moved,
+            plan.table_size,
+            plan.minimum
+        ))?;
+    }
+    Ok(())
+}
+
+const fn in_words(change: &Change) -> &'static str {
     match change {
         Change::Add(_) => "added",
         Change::Drain(_) => "draining",
@@ -137,19 +203,26 @@ pub(super) fn reports(changes: &[Change], plan: &Plan) -> Vec<ChangeReport> {
         .collect()
 }
 
-/// Returns when the backend has had no packet for the settle time.
+/// Returns when the backends, each told with its service, have had no packet for the settle time.
 fn wait_until_quiet(
     context: &Context<'_>,
-    which: &OneBackend,
+    drained: &[(String, String)],
     timeout: Option<Duration>,
 ) -> Result<(), Failure> {
-    let (Some(service), Some(name)) = (&which.service, &which.name) else { return Ok(()) };
     let datapath = context.datapath()?;
     let begun = Instant::now();
     loop {
-        let Some(held) = what_holds(&datapath, service, name, begun.elapsed())? else { return Ok(()) };
+        let mut holding = Vec::new();
+        for (service, name) in drained {
+            if let Some(held) = what_holds(&datapath, service, name, begun.elapsed())? {
+                holding.push(format!("{name} in service {service} still drains: {held}"));
+            }
+        }
+        if holding.is_empty() {
+            return Ok(());
+        }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
-            return Err(Failure::Failed(format!("{name} still drains: {held}")));
+            return Err(Failure::Failed(holding.join("; ")));
         }
         thread::sleep(Duration::from_millis(200));
     }

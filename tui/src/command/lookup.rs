@@ -48,7 +48,10 @@ pub(super) fn run(context: &Context<'_>, words: &Lookup) -> Result<(), Failure> 
         let sampled = sample
             .services
             .iter()
-            .find(|sampled| sampled.name == service.name)
+            // Made anew in between with another table, it is another service.
+            .find(|sampled| {
+                sampled.name == service.name && sampled.slots.len() == service.table_size as usize
+            })
             .ok_or_else(|| Failure::Failed(format!("service {} has just been removed", service.name)))?;
         let find = |id| sampled.backends.iter().find(|backend| backend.id == id);
         let owner = find(sampled.slots.owner[slot as usize]);

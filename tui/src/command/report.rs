@@ -14,6 +14,9 @@ use serde::Serialize;
 pub(crate) struct StatusReport {
     services: Vec<ServiceReport>,
     verdicts: BTreeMap<&'static str, u64>,
+    /// Where it differs from the configuration that was named, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differs: Option<Vec<String>>,
 }
 
 /// A service of a [`StatusReport`].
@@ -88,10 +91,11 @@ pub(crate) struct PlannedBackendReport {
 }
 
 impl StatusReport {
-    pub(crate) fn new(sample: &Sample) -> Self {
+    pub(crate) fn new(sample: &Sample, differs: Option<Vec<String>>) -> Self {
         Self {
             services: sample.services.iter().map(ServiceReport::new).collect(),
             verdicts: sample.verdicts.iter().copied().collect(),
+            differs,
         }
     }
 }

@@ -16,17 +16,15 @@ pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> 
     let datapath = context.datapath()?;
     loop {
         let sample = datapath.sample()?;
+        let plan = config.as_ref().map(|config| datapath.plan_apply(config, false)).transpose()?;
+        let differs = plan.as_ref().map(apply::differences);
         if context.json() {
-            print::json(&StatusReport::new(&sample))?;
+            print::json(&StatusReport::new(&sample, differs))?;
         } else {
             text(&sample)?;
-        }
-        if let Some(config) = &config {
-            let plan = datapath.plan_apply(config)?;
-            // What programs read stays one document.
-            if !context.json() {
+            if let Some(differs) = differs {
                 print::line("")?;
-                apply::text(&plan, "differs from the configuration: `apply` would")?;
+                differences(&differs)?;
             }
         }
         match words.watch {
@@ -34,6 +32,14 @@ pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> 
             Some(interval) => thread::sleep(interval),
         }
     }
+}
+
+fn differences(differs: &[String]) -> Result<(), Failure> {
+    if differs.is_empty() {
+        return print::line("the running state is the configuration's");
+    }
+    print::line("differs from the configuration; `apply` would, and what was done by hand stays:")?;
+    differs.iter().try_for_each(|what| print::line(&format!("  {what}")))
 }
 
 fn text(sample: &Sample) -> Result<(), Failure> {

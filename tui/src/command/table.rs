@@ -1,12 +1,15 @@
 //! `table`
 
+use std::collections::BTreeMap;
+
 use maglev_core::{
     plan::Plan as TablePlan,
     sample::BackendId,
     seed::HashSeed,
-    service::Service,
+    service::{Backend, Service},
     table::{LookupTable, NO_BACKEND},
 };
+use maglev_probe::Look;
 use serde::Serialize;
 
 use super::{Context, config, print, report::PlanReport};
@@ -62,12 +65,13 @@ struct TableBackend {
 }
 
 fn show(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
-    let (service, seed) = service(context, which)?;
-    let slots = match &which.config {
-        Some(_) => {
-            LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?.slots().to_vec()
-        }
-        None => running_slots(context, &service)?,
+    let (service, slots) = if which.config.is_some() {
+        let (service, seed) = service(context, which)?;
+        let table = LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?;
+        (service, table.slots().to_vec())
+    } else {
+        let (service, _, slots) = running(context, &which.service)?;
+        (service, slots)
     };
     let backends: Vec<TableBackend> = (0..)
         .zip(&service.backends)
@@ -109,23 +113,31 @@ fn show(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
     print::line("\nslot by slot: --output json")
 }
 
-/// The kernel's table, each slot an index into the service's backends.
-fn running_slots(context: &Context<'_>, service: &Service) -> Result<Vec<u32>, Failure> {
-    let sample = context.datapath()?.sample()?;
-    let Some(sampled) = sample.services.iter().find(|sampled| sampled.name == service.name) else {
-        return Err(Failure::Failed(format!("service {} has just been removed", service.name)));
-    };
-    let index_of = |owner: BackendId| {
-        let name =
-            sampled.backends.iter().find(|backend| backend.id == owner).map(|backend| &backend.name)?;
-        u32::try_from(service.backends.iter().position(|backend| backend.name == *name)?).ok()
-    };
-    let indexes: std::collections::BTreeMap<BackendId, u32> = sampled
+/// The service that runs, the seed of its table, and the kernel's table at that moment: each slot an index into the
+/// service's backends.
+fn running(context: &Context<'_>, name: &str) -> Result<(Service, HashSeed, Vec<u32>), Failure> {
+    let datapath = context.datapath()?;
+    // Says which services there are, if there is none of that name.
+    let name = datapath.service(name)?.0.name;
+    let Look { sample, services } = datapath.look()?;
+    let gone = || Failure::Failed(format!("service {name} has just been removed"));
+    let (service, seed) = services.into_iter().find(|(service, _)| service.name == name).ok_or_else(gone)?;
+    let sampled = sample.services.iter().find(|sampled| sampled.name == name).ok_or_else(gone)?;
+    if !sample.state_version.is_multiple_of(2) {
+        print::warnings(&["a change is under way, or was cut short: any next change puts that right"]);
+    }
+    let indexes: BTreeMap<BackendId, u32> = sampled
         .backends
         .iter()
-        .filter_map(|backend| index_of(backend.id).map(|index| (backend.id, index)))
+        .filter_map(|sampled| {
+            let is_same = |known: &Backend| known.name == sampled.name && known.address == sampled.address;
+            let index = u32::try_from(service.backends.iter().position(is_same)?).ok()?;
+            Some((sampled.id, index))
+        })
         .collect();
-    Ok(sampled.slots.owner.iter().map(|owner| indexes.get(owner).copied().unwrap_or(NO_BACKEND)).collect())
+    let slots =
+        sampled.slots.owner.iter().map(|owner| indexes.get(owner).copied().unwrap_or(NO_BACKEND)).collect();
+    Ok((service, seed, slots))
 }
 
 fn plan(context: &Context<'_>, words: &Plan) -> Result<(), Failure> {
@@ -202,7 +214,7 @@ struct DifferingSlot {
 }
 
 fn verify(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
-    let (running, seed) = context.datapath()?.service(&which.service)?;
+    let (running, seed, slots) = running(context, &which.service)?;
     // With a configuration, it says what the table should be; the kernel says what it is.
     let expected = if which.config.is_some() { service(context, which)? } else { (running.clone(), seed) };
     let names = |service: &Service, slots: &[u32]| -> Vec<Option<String>> {
@@ -213,7 +225,7 @@ fn verify(context: &Context<'_>, which: &WhichTable) -> Result<(), Failure> {
     };
     let table = LookupTable::of_service(&expected.0, &expected.1).map_err(|error| Failure::of(&error))?;
     let expected = names(&expected.0, table.slots());
-    let kernel = names(&running, &running_slots(context, &running)?);
+    let kernel = names(&running, &slots);
     let differing_slots: Vec<DifferingSlot> = if kernel.len() == expected.len() {
         kernel
             .into_iter()

@@ -108,13 +108,14 @@ impl Source for DatapathSource {
 
     fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
         self.keep_up()?;
-        self.there(|datapath| datapath.plan(&asked(request)))?.map_err(|error| told(&error))
+        let planned = self.there(|datapath| datapath.plan(&asked(request)))?;
+        planned.map(of_one_service).map_err(|error| told(&error))
     }
 
     fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
         self.keep_up()?;
         let changed = self.there(|datapath| datapath.change(&asked(request)))?;
-        changed.map(|changed| changed.plan).map_err(|error| told(&error))
+        changed.map(|changed| of_one_service(changed.plans)).map_err(|error| told(&error))
     }
 
     fn spares(&self) -> Vec<Backend> {
@@ -128,11 +129,15 @@ impl Source for DatapathSource {
 
 fn asked(request: &ChangeRequest) -> Request<'_> {
     Request {
-        service: &request.service,
-        changes: &request.changes,
+        services: vec![(&request.service, &request.changes)],
         force: request.force,
         state_version: request.state_version,
     }
+}
+
+/// The plan of a request to one service.
+fn of_one_service(plans: Vec<Plan>) -> Plan {
+    plans.into_iter().next().unwrap_or_else(|| unreachable!("each service that is named has a plan"))
 }
 
 /// The file that the pinned state is: another one after `down` and `up`.

@@ -82,6 +82,18 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
         Ok(Self { descriptor, path: path.to_owned(), entries: info.max_entries, kind, types: PhantomData })
     }
 
+    /// The kernel's number for the map: two descriptors of one number are of one map.
+    pub(crate) fn id(&self) -> Result<u32, MapError> {
+        let mut info: bpf_map_info = {
+            // SAFETY: the record is made of integers alone, for which zero is a value.
+            unsafe { mem::zeroed() }
+        };
+        // SAFETY: a map's descriptor is described by bpf_map_info.
+        unsafe { object_info(self.descriptor.as_fd(), &mut info) }
+            .map_err(|error| self.failed("look at", error))?;
+        Ok(info.id)
+    }
+
     /// How many entries there is room for.
     pub(crate) const fn capacity(&self) -> u32 {
         self.entries

@@ -3,10 +3,10 @@
 
 use std::{io, net::IpAddr};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    neighbour::{NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState},
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState},
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol},
 };
 
@@ -62,14 +62,30 @@ pub(crate) fn keep_neighbour(hop: NextHop) -> io::Result<()> {
     request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE).map(drop)
 }
 
-/// Ends that, where it is ours.
+/// Ends that.
 pub(crate) fn forget_neighbour(hop: NextHop) -> io::Result<()> {
-    let ours =
-        |neighbour: &NeighbourMessage| neighbour.attributes.contains(&NeighbourAttribute::Protocol(OURS));
-    if !existing(hop)?.is_some_and(|neighbour| ours(&neighbour)) {
-        return Ok(());
-    }
     absent_is_none(request(RouteNetlinkMessage::DelNeighbour(message(hop)), 0)).map(drop)
+}
+
+/// The neighbours that are kept resolved and ours, in the calling thread's network namespace.
+pub(crate) fn kept_neighbours() -> io::Result<Vec<NextHop>> {
+    let answers = request(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()), NLM_F_DUMP)?;
+    Ok(answers
+        .iter()
+        .filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewNeighbour(neighbour) => Some(neighbour),
+            _ => None,
+        })
+        .filter(|neighbour| neighbour.attributes.contains(&NeighbourAttribute::Protocol(OURS)))
+        .filter_map(|neighbour| {
+            let address = neighbour.attributes.iter().find_map(|attribute| match attribute {
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some((*address).into()),
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some((*address).into()),
+                _ => None,
+            })?;
+            Some(NextHop { neighbour: address, interface: neighbour.header.ifindex })
+        })
+        .collect())
 }
 
 fn existing(hop: NextHop) -> io::Result<Option<NeighbourMessage>> {
