@@ -22,12 +22,29 @@ pub const GUARD_MILLISECONDS: u64 = 1000;
 /// processors, and a store for each packet would have them wait for one another.
 pub const PUT_OFF_STEP_MILLISECONDS: u64 = 16;
 
+/// How far a packet's time may be behind the clock, in milliseconds: it is that of the last tick but one, of ten
+/// milliseconds at most.
+pub const LAG_MILLISECONDS: u64 = 50;
+
+/// A deadline with no more than this to go, in milliseconds, is put off no longer: a processor whose time is ahead may
+/// hold it for passed already, and send new connections to the owner without remembering them.
+pub const LATE_MILLISECONDS: u64 = 50;
+
+/// Deadlines are so much later than the settle time asks for, in milliseconds, that a connection is given up only after
+/// a whole settle time of silence: what is not put off because it is late, or because that gains too little, and what
+/// a packet's time lags.
+pub const SLACK_MILLISECONDS: u64 = LATE_MILLISECONDS + PUT_OFF_STEP_MILLISECONDS + LAG_MILLISECONDS;
+
 const OWNER_MASK: u64 = (1 << OWNER_BITS) - 1;
 const EPOCH_MASK: u32 = (1 << EPOCH_BITS) - 1;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
+/// The previous owner of a slot that settles for the sake of what is remembered, and has neither an owner nor the one
+/// before any more. No backend has this number.
+pub const NOBODY: u32 = (1 << OWNER_BITS) - 1;
+
 /// Counts the settling periods of a slot, round and round through 24 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(u32);
 
 impl Epoch {
@@ -64,7 +81,7 @@ impl Epoch {
 /// A slot: its owner, its previous owner and its epoch in one word of eight bytes, written by user space alone and
 /// with one store, so that nobody ever sees half a change.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SlotWord(pub u64);
 
 impl SlotWord {
@@ -120,7 +137,7 @@ impl SlotWord {
 
 /// Until when a slot settles, and in which epoch that holds. User space and the program both write it.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Deadline(pub u64);
 
 impl Deadline {
@@ -145,15 +162,33 @@ impl Deadline {
         self.0 & TIME_MASK
     }
 
-    /// The deadline to store after a packet at `now` went to another than the slot's owner; `None` where the one
-    /// there is good enough. `limit` is the last moment of the period, `u64::MAX` for none.
+    /// Whether it passes so soon that it is put off no longer.
     #[must_use]
     #[inline(always)]
-    pub const fn put_off(self, epoch: Epoch, now: u64, settle_time: u64, limit: u64) -> Option<Self> {
-        let wanted = now + settle_time;
+    pub const fn is_late(self, epoch: Epoch, now: u64) -> bool {
+        self.epoch().0 == epoch.0 && self.time() <= now + LATE_MILLISECONDS
+    }
+
+    /// The deadline to store after a packet at `now` went to another than the slot's owner; `None` where the one
+    /// there is good enough, or it is too late. `limit` is the last moment of the period, `u64::MAX` for none.
+    ///
+    /// A packet that could not be remembered, `unremembered`, has no other way to be found again: it is never too late
+    /// for that.
+    #[must_use]
+    #[inline(always)]
+    pub const fn put_off(
+        self,
+        epoch: Epoch,
+        now: u64,
+        settle_time: u64,
+        limit: u64,
+        unremembered: bool,
+    ) -> Option<Self> {
+        let wanted = now + settle_time + SLACK_MILLISECONDS;
         let time = if wanted < limit { wanted } else { limit };
         let fresh = self.epoch().0 != epoch.0;
-        if fresh || time >= self.time() + PUT_OFF_STEP_MILLISECONDS {
+        let gains = time >= self.time() + PUT_OFF_STEP_MILLISECONDS;
+        if fresh || gains && (unremembered || !self.is_late(epoch, now)) {
             Some(Self::new(epoch, time))
         } else {
             None
@@ -173,7 +208,7 @@ pub enum Phase {
 }
 
 /// What kind of TCP segment a packet is, as far as settling goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// A SYN without ACK: it opens a connection, or opens it once more.
     Opening,
@@ -224,13 +259,16 @@ pub enum Route {
     Remember,
 }
 
-/// Where a segment of a settling slot goes.
+/// Where a segment of a settling slot goes; `late` says that the deadline is put off no longer.
 #[must_use]
 #[inline(always)]
-pub const fn route(word: SlotWord, segment: Segment, recalled: Recalled) -> Route {
+pub const fn route(word: SlotWord, segment: Segment, recalled: Recalled, late: bool) -> Route {
     match (segment, recalled) {
-        // A retransmission. At an owner that drains it would be a new connection at a backend that is to get none.
-        (Segment::Opening, Recalled::At { owner, active: true }) => Route::To(owner),
+        // A retransmission. At an owner that drains it would be a new connection at a backend that is to get none; and
+        // what is opened late must be where it is found once the slot has settled.
+        (Segment::Opening, Recalled::At { owner, active: true }) if !late || owner == word.owner() => {
+            Route::To(owner)
+        }
         // Nothing to remember: what is not remembered goes to the previous owner, and that is the owner.
         (Segment::Opening, Recalled::Nothing) if word.owner() == word.previous() => Route::To(word.owner()),
         (Segment::Opening, _) if word.owner() == 0 => Route::To(0),
@@ -275,17 +313,23 @@ pub const fn reassign(
         if is_near(word, deadline, now) {
             return Rewrite::Wait;
         }
-        // The oldest previous owner stays: younger connections are remembered, in this epoch.
+        // The oldest previous owner stays: younger connections are remembered, in this epoch. One that stepped in for
+        // another, and leaves as well, is followed by whoever follows it.
+        let previous = if !holds && word.previous() == word.owner() || word.previous() == NOBODY {
+            stand_in(owner)
+        } else {
+            word.previous()
+        };
         Rewrite::DeadlineThenWord(
-            Deadline::new(word.epoch(), now + settle_time),
-            SlotWord::new(owner, word.previous(), word.epoch()),
+            Deadline::new(word.epoch(), now + settle_time + SLACK_MILLISECONDS),
+            SlotWord::new(owner, previous, word.epoch()),
         )
     } else if owner == word.owner() || !holds || word.owner() == 0 {
         Rewrite::Word(SlotWord::new(owner, 0, latest))
     } else {
         let epoch = latest.next();
         Rewrite::DeadlineThenWord(
-            Deadline::new(epoch, now + settle_time),
+            Deadline::new(epoch, now + settle_time + SLACK_MILLISECONDS),
             SlotWord::new(owner, word.owner(), epoch),
         )
     }
@@ -301,8 +345,39 @@ pub const fn forget_previous(word: SlotWord, deadline: Deadline, leaving: u32, n
     match word.phase(deadline, now) {
         Phase::Settled => Rewrite::Word(SlotWord::new(word.owner(), 0, word.epoch())),
         _ if is_near(word, deadline, now) => Rewrite::Wait,
-        _ => Rewrite::Word(SlotWord::new(word.owner(), word.owner(), word.epoch())),
+        _ => Rewrite::Word(SlotWord::new(word.owner(), stand_in(word.owner()), word.epoch())),
     }
+}
+
+/// How user space gives a slot to `owner`, and takes those out of it who are leaving: both at once, in one store.
+///
+/// `settles` says whether the service remembers the flows of settling slots.
+#[must_use]
+pub fn change(
+    word: SlotWord,
+    deadline: Deadline,
+    owner: u32,
+    now: u64,
+    settle_time: u64,
+    settles: bool,
+    is_leaving: impl Fn(u32) -> bool,
+) -> Rewrite {
+    let leaving = if is_leaving(word.previous()) { word.previous() } else { 0 };
+    let stepped_in = match forget_previous(word, deadline, leaving, now) {
+        Rewrite::Wait => return Rewrite::Wait,
+        Rewrite::Word(stepped_in) => stepped_in,
+        Rewrite::Unchanged | Rewrite::DeadlineThenWord(..) => word,
+    };
+    let holds = settles && !is_leaving(word.owner());
+    match reassign(stepped_in, deadline, owner, now, settle_time, holds) {
+        Rewrite::Unchanged if stepped_in != word => Rewrite::Word(stepped_in),
+        rewrite => rewrite,
+    }
+}
+
+/// The previous owner of a slot of which `owner` is to step in for the one that leaves.
+const fn stand_in(owner: u32) -> u32 {
+    if owner == 0 { NOBODY } else { owner }
 }
 
 /// Whether a settling slot's deadline passes so soon that a store might come after it.
@@ -322,6 +397,28 @@ mod tests {
             Rewrite::Word(new) => *word = new,
             Rewrite::DeadlineThenWord(new_deadline, new) => (*deadline, *word) = (new_deadline, new),
         }
+    }
+
+    #[test]
+    fn a_change_takes_out_who_leaves_and_gives_the_slot_in_one_store() {
+        let word = SlotWord::new(2, 1, Epoch::new(5));
+        let deadline = Deadline::new(Epoch::new(5), 11_000);
+        let change = |owner, leaving: &[u32], now| {
+            change(word, deadline, owner, now, SETTLE, true, |number| leaving.contains(&number))
+        };
+        let settles = |owner, previous| {
+            Rewrite::DeadlineThenWord(
+                Deadline::new(Epoch::new(5), 15_000 + SLACK_MILLISECONDS),
+                SlotWord::new(owner, previous, Epoch::new(5)),
+            )
+        };
+        assert_eq!(change(2, &[3], 5000), Rewrite::Unchanged);
+        assert_eq!(change(2, &[1], 5000), Rewrite::Word(SlotWord::new(2, 2, Epoch::new(5))));
+        assert_eq!(change(3, &[1], 5000), settles(3, 2));
+        assert_eq!(change(3, &[2], 5000), settles(3, 1));
+        assert_eq!(change(3, &[1, 2], 5000), settles(3, 3));
+        assert_eq!(change(2, &[1], 10_500), Rewrite::Wait);
+        assert_eq!(change(3, &[1, 2], 11_000), Rewrite::Word(SlotWord::new(3, 0, Epoch::new(5))));
     }
 
     #[test]
@@ -345,9 +442,9 @@ mod tests {
         let (mut word, mut deadline) = (SlotWord::new(1, 0, Epoch::new(4)), Deadline::default());
         store(reassign(word, deadline, 2, 1000, SETTLE, true), &mut word, &mut deadline);
         assert_eq!(word, SlotWord::new(2, 1, Epoch::new(5)));
-        assert_eq!(deadline, Deadline::new(Epoch::new(5), 11_000));
-        assert_eq!(word.phase(deadline, 10_999), Phase::Settling);
-        assert_eq!(word.phase(deadline, 11_000), Phase::Settled);
+        assert_eq!(deadline, Deadline::new(Epoch::new(5), 11_000 + SLACK_MILLISECONDS));
+        assert_eq!(word.phase(deadline, 10_999 + SLACK_MILLISECONDS), Phase::Settling);
+        assert_eq!(word.phase(deadline, 11_000 + SLACK_MILLISECONDS), Phase::Settled);
     }
 
     #[test]
@@ -357,7 +454,7 @@ mod tests {
         assert_eq!(
             reassign(word, deadline, 3, 5000, SETTLE, true),
             Rewrite::DeadlineThenWord(
-                Deadline::new(Epoch::new(5), 15_000),
+                Deadline::new(Epoch::new(5), 15_000 + SLACK_MILLISECONDS),
                 SlotWord::new(3, 1, Epoch::new(5))
             )
         );
@@ -366,7 +463,7 @@ mod tests {
         assert_eq!(
             reassign(word, deadline, 3, 11_000, SETTLE, true),
             Rewrite::DeadlineThenWord(
-                Deadline::new(Epoch::new(6), 21_000),
+                Deadline::new(Epoch::new(6), 21_000 + SLACK_MILLISECONDS),
                 SlotWord::new(3, 2, Epoch::new(6))
             )
         );
@@ -409,6 +506,7 @@ mod tests {
     fn segments_of_a_settling_slot_go_where_their_connection_is() {
         let word = SlotWord::new(2, 1, Epoch::new(5));
         let at = |owner, active| Recalled::At { owner, active };
+        let route = |word, segment, recalled| route(word, segment, recalled, false);
         assert_eq!(route(word, Segment::Opening, Recalled::Nothing), Route::Remember);
         assert_eq!(route(word, Segment::Opening, at(3, true)), Route::To(3));
         assert_eq!(route(word, Segment::Opening, at(3, false)), Route::Remember);
@@ -435,14 +533,48 @@ mod tests {
     #[test]
     fn deadlines_are_put_off_in_steps_and_up_to_the_limit() {
         let epoch = Epoch::new(5);
+        let deadline = Deadline::new(epoch, 11_000 + SLACK_MILLISECONDS);
+        let to = |time| Some(Deadline::new(epoch, time + SLACK_MILLISECONDS));
+        let put_off = |now, limit| deadline.put_off(epoch, now, SETTLE, limit, false);
+        assert_eq!(put_off(1015, u64::MAX), None);
+        assert_eq!(put_off(1016, u64::MAX), to(11_016));
+        assert_eq!(put_off(5000, 11_010 + SLACK_MILLISECONDS), None);
+        assert_eq!(put_off(5000, 12_000 + SLACK_MILLISECONDS), to(12_000));
+        let before = Deadline::new(Epoch::new(4), 99_000);
+        assert_eq!(before.put_off(epoch, 5000, SETTLE, u64::MAX, false), to(15_000));
+    }
+
+    #[test]
+    fn late_deadlines_are_put_off_for_those_alone_who_have_no_other_way() {
+        let (epoch, word) = (Epoch::new(5), SlotWord::new(2, 1, Epoch::new(5)));
         let deadline = Deadline::new(epoch, 11_000);
-        assert_eq!(deadline.put_off(epoch, 1015, SETTLE, u64::MAX), None);
-        assert_eq!(deadline.put_off(epoch, 1016, SETTLE, u64::MAX), Some(Deadline::new(epoch, 11_016)));
-        assert_eq!(deadline.put_off(epoch, 5000, SETTLE, 11_010), None);
-        assert_eq!(deadline.put_off(epoch, 5000, SETTLE, 12_000), Some(Deadline::new(epoch, 12_000)));
+        let late = 11_000 - LATE_MILLISECONDS;
+        assert!(deadline.put_off(epoch, late - 1, SETTLE, u64::MAX, false).is_some());
+        assert_eq!(deadline.put_off(epoch, late, SETTLE, u64::MAX, false), None);
+        assert!(deadline.put_off(epoch, late, SETTLE, u64::MAX, true).is_some());
+        assert!(deadline.put_off(epoch.next(), late, SETTLE, u64::MAX, false).is_some());
+        let at = |owner| Recalled::At { owner, active: true };
+        assert_eq!(route(word, Segment::Opening, at(3), true), Route::Remember);
+        assert_eq!(route(word, Segment::Opening, at(2), true), Route::To(2));
+        assert_eq!(route(word, Segment::Other, at(3), true), Route::To(3));
+    }
+
+    #[test]
+    fn who_stepped_in_and_leaves_is_named_no_more() {
+        let deadline = Deadline::new(Epoch::new(5), 11_000);
+        let given = |word, owner, holds| match reassign(word, deadline, owner, 5000, SETTLE, holds) {
+            Rewrite::DeadlineThenWord(_, word) => (word.owner(), word.previous()),
+            other => panic!("{other:?}"),
+        };
+        let stepped_in = SlotWord::new(2, 2, Epoch::new(5));
+        assert_eq!(given(stepped_in, 3, true), (3, 2));
+        assert_eq!(given(stepped_in, 3, false), (3, 3));
+        assert_eq!(given(stepped_in, 0, false), (0, NOBODY));
+        assert_eq!(given(SlotWord::new(0, NOBODY, Epoch::new(5)), 3, true), (3, 3));
+        // What is remembered at others holds on.
         assert_eq!(
-            Deadline::new(Epoch::new(4), 99_000).put_off(epoch, 5000, SETTLE, u64::MAX),
-            Some(Deadline::new(epoch, 15_000))
+            forget_previous(SlotWord::new(0, 1, Epoch::new(5)), deadline, 1, 5000),
+            Rewrite::Word(SlotWord::new(0, NOBODY, Epoch::new(5)))
         );
     }
 }

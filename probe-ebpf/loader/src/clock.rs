@@ -9,10 +9,7 @@ pub(crate) fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
-/// How far the program's time may be behind: it is that of the last tick but one, of ten milliseconds at most.
-pub(crate) const PROGRAM_LAG_MILLISECONDS: u64 = 50;
-
-/// The same in milliseconds, as deadlines have it.
+/// Time since boot in milliseconds, as deadlines have it.
 pub(crate) fn milliseconds_since_boot() -> u64 {
     u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX)
 }

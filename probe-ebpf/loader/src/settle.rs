@@ -9,16 +9,11 @@ use std::{
 
 use maglev_core::{
     service::Tracking,
-    slot::{Deadline, Rewrite, SlotWord, forget_previous, reassign},
+    slot::{Deadline, LAG_MILLISECONDS, Rewrite, SlotWord, change},
     table::LookupTable,
 };
 
-use crate::{
-    clock::{PROGRAM_LAG_MILLISECONDS, milliseconds_since_boot},
-    error::DatapathError,
-    maps::WritableRows,
-    state::ServiceState,
-};
+use crate::{clock::milliseconds_since_boot, error::DatapathError, maps::WritableRows, state::ServiceState};
 
 /// Longer than the rules ever make a slot wait.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,7 +34,7 @@ pub(crate) fn write_slots(
     let begun = Instant::now();
     loop {
         // By the program's time, which lags: what has passed by that has passed for every packet.
-        let now = milliseconds_since_boot().saturating_sub(PROGRAM_LAG_MILLISECONDS);
+        let now = milliseconds_since_boot().saturating_sub(LAG_MILLISECONDS);
         pending.retain(|&slot| !writer.write(slot, owner_of(slot), now));
         if pending.is_empty() {
             return Ok(());
@@ -68,7 +63,7 @@ impl<'a> SlotWriter<'a> {
             rows,
             leaving,
             first_slot: service.identity.first_slot as usize,
-            settle_time: service.identity.settle_milliseconds + PROGRAM_LAG_MILLISECONDS,
+            settle_time: service.identity.settle_milliseconds + LAG_MILLISECONDS,
             settle_limit: service.identity.settle_limit_milliseconds,
             settles: service.service.tracking == Tracking::Settling,
         }
@@ -76,50 +71,18 @@ impl<'a> SlotWriter<'a> {
 
     /// Gives the slot to `owner`; `false` if that has to wait.
     fn write(&self, slot: usize, owner: u32, now: u64) -> bool {
-        if !self.forget_leaving(slot, now) {
-            return false;
-        }
-        let (word, deadline) = self.read(slot);
-        let holds = self.settles && !self.leaving.contains(&word.owner());
-        match reassign(word, deadline, owner, now, self.settle_time, holds) {
+        let at = self.first_slot + slot;
+        let word = SlotWord(self.rows.slots.words()[at].load(Ordering::SeqCst));
+        let deadline = Deadline(self.rows.deadlines.words()[at].load(Ordering::SeqCst));
+        let is_leaving = |number| self.leaving.contains(&number);
+        let word = match change(word, deadline, owner, now, self.settle_time, self.settles, is_leaving) {
             Rewrite::Wait => return false,
-            rewrite => self.store(slot, rewrite, now),
-        }
-        // One that leaves may have been both, and stood in for itself: now its successor can.
-        self.forget_leaving(slot, now)
-    }
-
-    /// Has a slot forget its previous owner if that leaves; `false` if that has to wait.
-    fn forget_leaving(&self, slot: usize, now: u64) -> bool {
-        let (word, deadline) = self.read(slot);
-        if !self.leaving.contains(&word.previous()) {
-            return true;
-        }
-        match forget_previous(word, deadline, word.previous(), now) {
-            Rewrite::Wait => false,
-            rewrite => {
-                self.store(slot, rewrite, now);
-                true
-            }
-        }
-    }
-
-    fn read(&self, slot: usize) -> (SlotWord, Deadline) {
-        let at = self.first_slot + slot;
-        let word = self.rows.slots.words()[at].load(Ordering::SeqCst);
-        let deadline = self.rows.deadlines.words()[at].load(Ordering::SeqCst);
-        (SlotWord(word), Deadline(deadline))
-    }
-
-    fn store(&self, slot: usize, rewrite: Rewrite, now: u64) {
-        let at = self.first_slot + slot;
-        let word = match rewrite {
-            Rewrite::Unchanged | Rewrite::Wait => return,
+            Rewrite::Unchanged => return true,
             Rewrite::Word(word) => word,
             Rewrite::DeadlineThenWord(deadline, word) => {
                 let limit = match self.settle_limit {
                     0 => 0,
-                    limit => Deadline::new(deadline.epoch(), now + PROGRAM_LAG_MILLISECONDS + limit).0,
+                    limit => Deadline::new(deadline.epoch(), now + LAG_MILLISECONDS + limit).0,
                 };
                 self.rows.settle_limits.words()[at].store(limit, Ordering::SeqCst);
                 self.rows.deadlines.words()[at].store(deadline.0, Ordering::SeqCst);
@@ -127,6 +90,7 @@ impl<'a> SlotWriter<'a> {
             }
         };
         self.rows.slots.words()[at].store(word.0, Ordering::SeqCst);
+        true
     }
 }
 

@@ -21,13 +21,14 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
     let mut deadline = Deadline(cell.load());
     match word.phase(deadline, flow.now) {
         Phase::Settled => return Ok(Choice::of(flow.backend_or_owner(word.owner())?)),
-        Phase::SettlingWithoutDeadline => deadline = put_off(flow, cell, deadline),
+        Phase::SettlingWithoutDeadline => deadline = put_off(flow, cell, deadline, false),
         Phase::Settling => {}
     }
     let key = flow.key();
     let bucket = Bucket::of(&key, flow.hash);
     let mut unremembered = false;
-    let number = match route(word, flow.packet.segment, recall(flow, &key, bucket)) {
+    let late = deadline.is_late(word.epoch(), flow.now);
+    let number = match route(word, flow.packet.segment, recall(flow, &key, bucket), late) {
         Route::To(number) => number,
         Route::Remember => match Backend::present(word.owner()) {
             Some(owner) if remember(flow, &key, bucket, owner) => owner.number,
@@ -40,16 +41,17 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
     };
     let backend = flow.backend_or_owner(number)?;
     if backend.number != word.owner() && flow.packet.segment != Segment::Reset {
-        put_off(flow, cell, deadline);
+        put_off(flow, cell, deadline, unremembered);
     }
     Ok(Choice { unremembered, ..Choice::of(backend) })
 }
 
 /// Puts the slot's deadline off, as far as it is worth a store and allowed.
 #[inline(always)]
-fn put_off(flow: &Flow, cell: Cell, deadline: Deadline) -> Deadline {
+fn put_off(flow: &Flow, cell: Cell, deadline: Deadline, unremembered: bool) -> Deadline {
     let epoch = flow.word.epoch();
-    match deadline.put_off(epoch, flow.now, flow.service.settle_milliseconds, limit(flow)) {
+    let settle_time = flow.service.settle_milliseconds;
+    match deadline.put_off(epoch, flow.now, settle_time, limit(flow), unremembered) {
         Some(later) => {
             cell.store(later.0);
             later

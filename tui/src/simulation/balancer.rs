@@ -161,7 +161,7 @@ impl Balancer {
         match (self.service.tracking, opened_at, remembered) {
             // The flow's own memory stands for the map of remembered flows: nothing is ever forgotten for want of room.
             (Tracking::Settling, Some(_), Some(owner)) => {
-                match route(word, Segment::Other, Recalled::At { owner, active: true }) {
+                match route(word, Segment::Other, Recalled::At { owner, active: true }, false) {
                     Route::To(id) => id,
                     Route::Remember => word.owner(),
                 }
@@ -188,7 +188,10 @@ impl Balancer {
         if held && word.previous() != 0 {
             let now = milliseconds(now);
             let settle_time = milliseconds(self.service.settle_time);
-            if let Some(deadline) = self.deadlines[index].put_off(word.epoch(), now, settle_time, u64::MAX) {
+            // With one clock for all it is never too late.
+            if let Some(deadline) =
+                self.deadlines[index].put_off(word.epoch(), now, settle_time, u64::MAX, true)
+            {
                 self.deadlines[index] = deadline;
             }
         }

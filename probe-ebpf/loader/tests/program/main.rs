@@ -8,6 +8,7 @@ mod forwarding;
 mod frames;
 mod hostile;
 mod ipv6;
+mod model;
 mod passing;
 mod routes;
 mod settling;

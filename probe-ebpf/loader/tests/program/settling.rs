@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddrV4, thread, time::Duration};
 
-use maglev_core::slot::{Deadline, Epoch, GUARD_MILLISECONDS, SlotWord};
+use maglev_core::slot::{
+    Deadline, Epoch, GUARD_MILLISECONDS, LATE_MILLISECONDS, NOBODY, SLACK_MILLISECONDS, SlotWord,
+};
 use maglev_probe_abi::{
     AFFINITY_SOURCE, BACKEND_DRAINING, BACKEND_GONE, BackendCounters, FLOWS_PER_BUCKET, SettlingBucket,
     SettlingFlow,
@@ -48,7 +50,7 @@ impl Settling {
             return false;
         }
         assert_eq!(deadline.epoch(), EPOCH);
-        let expected = now() + SETTLE_MILLISECONDS;
+        let expected = now() + SETTLE_MILLISECONDS + SLACK_MILLISECONDS;
         assert!((expected - 1000..=expected).contains(&deadline.time()), "{deadline:?}");
         true
     }
@@ -136,15 +138,61 @@ fn a_reset_goes_where_its_connection_is_and_puts_nothing_off() {
 #[test]
 fn deadlines_are_put_off_in_steps() {
     let Some(mut settling) = Settling::new() else { return };
-    settling.deadline_at(EPOCH, now() + SETTLE_MILLISECONDS - 2);
+    settling.deadline_at(EPOCH, now() + SETTLE_MILLISECONDS + SLACK_MILLISECONDS - 2);
     settling.to(Flags::Ack);
     // Unless the machine stood still in between, that is too little to gain.
-    if now() + SETTLE_MILLISECONDS < settling.deadline.time() + 16 {
+    if now() + SETTLE_MILLISECONDS + SLACK_MILLISECONDS < settling.deadline.time() + 16 {
         assert!(!settling.is_put_off());
     }
     thread::sleep(Duration::from_millis(16 + 2 + LAG));
     settling.to(Flags::Ack);
     assert!(settling.is_put_off());
+}
+
+#[test]
+fn a_late_deadline_is_put_off_for_those_alone_who_cannot_be_remembered() {
+    let Some(mut settling) = Settling::new() else { return };
+    assert_eq!(settling.to(Flags::Syn), 2);
+    settling.give(3, 1, EPOCH);
+    // Should the machine stand still meanwhile, the deadline passes: again, then.
+    for _ in 0..100 {
+        settling.scene.programs.put_bucket(settling.scene.bucket_of(client(1)), SettlingBucket::default());
+        settling.deadline_at(EPOCH, now() + LATE_MILLISECONDS - LAG - 1);
+        let unknown = settling.to(Flags::Ack);
+        let is_put_off = settling.is_put_off();
+        let mut bucket = settling.bucket();
+        bucket.flows[0] = settling.memory(2, 7);
+        settling.scene.programs.put_bucket(settling.scene.bucket_of(client(1)), bucket);
+        let remembered = settling.to(Flags::Ack);
+        // Opened once more it goes where it is found when the slot has settled.
+        let opened = settling.to(Flags::Syn);
+        let is_put_off = is_put_off || settling.is_put_off();
+        settling.fill_bucket(settling.slot, EPOCH);
+        let unremembered = settling.to(Flags::Syn);
+        if now() < settling.deadline.time() {
+            assert_eq!((unknown, remembered, opened, unremembered), (1, 2, 3, 1));
+            assert!(!is_put_off);
+            assert!(settling.is_put_off());
+            return;
+        }
+    }
+    panic!("this machine is too slow to be in time");
+}
+
+#[test]
+fn where_nobody_is_left_to_step_in_what_is_remembered_holds_on() {
+    let Some(mut settling) = Settling::new() else { return };
+    assert_eq!(settling.to(Flags::Syn), 2);
+    settling.give(0, NOBODY, EPOCH);
+    settling.scene.set_backend(2, |backend| backend.state = BACKEND_DRAINING);
+    assert_eq!(settling.to(Flags::Ack), 2);
+    settling.scene.programs.put_bucket(settling.scene.bucket_of(client(1)), SettlingBucket::default());
+    for flags in [Flags::Ack, Flags::Syn] {
+        let outcome = settling.scene.programs.balance(&tcp(client(1), flags));
+        assert_eq!((outcome.verdict, outcome.action), ("no-backend", XDP_DROP));
+    }
+    settling.give(3, NOBODY, EPOCH);
+    assert_eq!(settling.to(Flags::Ack), 3);
 }
 
 #[test]

@@ -235,6 +235,20 @@ impl Programs {
         services.insert(Bytes(key), Bytes(record), 0).unwrap();
     }
 
+    pub(crate) fn remove_service(&mut self, key: ServiceKey) {
+        let mut services: HashMap<_, Bytes<ServiceKey>, Bytes<ServiceRecord>> =
+            self.ebpf.map_mut(map::SERVICES).unwrap().try_into().unwrap();
+        // It need not be there.
+        let _ = services.remove(&Bytes(key));
+    }
+
+    /// What the program on that processor last took the time to be.
+    pub(crate) fn time_on(&self, processor: usize) -> u64 {
+        let Bytes([_, milliseconds]) =
+            self.per_processor::<[u64; 2]>(map::CLOCK).get(&0, 0).unwrap()[processor];
+        milliseconds
+    }
+
     pub(crate) fn put_backend(&mut self, number: u32, record: BackendRecord) {
         self.array_mut(map::BACKENDS).set(number, Bytes(record), 0).unwrap();
     }
@@ -267,6 +281,13 @@ impl Programs {
         flows.insert(Bytes(key), Bytes(flow), 0).unwrap();
     }
 
+    pub(crate) fn remove_tracked(&mut self, key: FlowKey) {
+        let mut flows: HashMap<_, Bytes<FlowKey>, Bytes<TrackedFlow>> =
+            self.ebpf.map_mut(map::TRACKED_FLOWS).unwrap().try_into().unwrap();
+        // It need not be there.
+        let _ = flows.remove(&Bytes(key));
+    }
+
     fn word(&self, name: &str, slot: u32) -> u64 {
         let (row, word) = place(slot);
         self.array::<Row>(name).get(&row, 0).unwrap().0[word]
@@ -294,6 +315,14 @@ impl Programs {
 
     pub(crate) fn put_slot(&mut self, slot: u32, word: SlotWord) {
         self.put_word(map::SLOTS, slot, word.0);
+    }
+
+    pub(crate) fn slot(&self, slot: u32) -> SlotWord {
+        SlotWord(self.word(map::SLOTS, slot))
+    }
+
+    pub(crate) fn limit(&self, slot: u32) -> Deadline {
+        Deadline(self.word(map::SETTLE_LIMITS, slot))
     }
 
     pub(crate) fn deadline(&self, slot: u32) -> Deadline {
@@ -337,8 +366,12 @@ impl Programs {
 
     /// Sums over all processors.
     pub(crate) fn service_counters(&self) -> ServiceCounters {
-        let counters =
-            self.per_processor::<ServiceCounters>(map::SERVICE_COUNTERS).get(&SERVICE_NUMBER, 0).unwrap();
+        self.counters_of(SERVICE_NUMBER)
+    }
+
+    /// Those of any service.
+    pub(crate) fn counters_of(&self, service: u32) -> ServiceCounters {
+        let counters = self.per_processor::<ServiceCounters>(map::SERVICE_COUNTERS).get(&service, 0).unwrap();
         counters.iter().fold(ServiceCounters::default(), |sum, Bytes(counters)| ServiceCounters {
             packets: sum.packets + counters.packets,
             bytes: sum.bytes + counters.bytes,
