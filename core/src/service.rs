@@ -1,10 +1,17 @@
 //! What a service is: its address, its backends, and how its packets are hashed, tracked and forwarded.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::words;
+use crate::{
+    flow::{hash_v4, hash_v6},
+    seed::HashSeed,
+    words::words,
+};
 
 /// The longest name of a service or backend, in bytes.
 pub const MAX_NAME: usize = 63;
@@ -144,6 +151,20 @@ impl Service {
     /// The backends that get slots.
     pub fn active_backends(&self) -> impl Iterator<Item = &Backend> {
         self.backends.iter().filter(|backend| backend.state == BackendState::Active)
+    }
+
+    /// The hash of a client's flow, as the program computes it; modulo the table's size it is the flow's slot.
+    #[must_use]
+    pub const fn flow_hash(&self, seed: &HashSeed, client: SocketAddr) -> u32 {
+        let client_port = match self.affinity {
+            Affinity::None => client.port(),
+            Affinity::SourceIp => 0,
+        };
+        let (port, protocol) = (self.address.port(), self.protocol.number());
+        match client.ip() {
+            IpAddr::V4(address) => hash_v4(address.octets(), client_port, port, protocol, seed.jhash_v4()),
+            IpAddr::V6(address) => hash_v6(address.octets(), client_port, port, protocol, seed.jhash_v6()),
+        }
     }
 
     /// The backend of that name.

@@ -1,13 +1,6 @@
 //! `lookup`
 
-use std::net::{IpAddr, SocketAddr};
-
-use maglev_core::{
-    flow::{hash_v4, hash_v6},
-    seed::HashSeed,
-    service::{Affinity, Service},
-    table::LookupTable,
-};
+use maglev_core::table::LookupTable;
 use serde::Serialize;
 
 use super::{Context, print, table};
@@ -31,7 +24,7 @@ pub(super) fn run(context: &Context<'_>, words: &Lookup) -> Result<(), Failure> 
             words.flow, service.name, service.address
         )));
     }
-    let hash = flow_hash(&service, &seed, words.flow);
+    let hash = service.flow_hash(&seed, words.flow);
     let slot = hash % service.table_size;
     let report = if words.which.config.is_some() {
         let table = LookupTable::of_service(&service, &seed).map_err(|error| Failure::of(&error))?;
@@ -74,17 +67,4 @@ pub(super) fn run(context: &Context<'_>, words: &Lookup) -> Result<(), Failure> 
         .previous
         .map_or_else(String::new, |name| format!("; it settles, and connections from before are at {name}"));
     print::line(&format!("hash {hash}, slot {slot}: {owner}{previous}"))
-}
-
-/// The hash of a client's flow to a service, as the program computes it.
-fn flow_hash(service: &Service, seed: &HashSeed, client: SocketAddr) -> u32 {
-    let client_port = match service.affinity {
-        Affinity::None => client.port(),
-        Affinity::SourceIp => 0,
-    };
-    let (port, protocol) = (service.address.port(), service.protocol.number());
-    match client.ip() {
-        IpAddr::V4(address) => hash_v4(address.octets(), client_port, port, protocol, seed.jhash_v4()),
-        IpAddr::V6(address) => hash_v6(address.octets(), client_port, port, protocol, seed.jhash_v6()),
-    }
 }

@@ -86,6 +86,8 @@ pub enum Action {
     PreviousSettling,
     /// The slot that is hit most.
     Hottest,
+    /// The slot of a number, of a flow, or of a backend.
+    Search,
     /// The next field or button.
     NextField,
     /// The one before.
@@ -129,6 +131,8 @@ pub enum Context {
     Form,
     /// While it is typed into one of several fields.
     Fields,
+    /// While it is said what to look for.
+    Search,
 }
 
 impl Context {
@@ -148,11 +152,12 @@ impl Context {
             Self::Preview => "before a change",
             Self::Form => "where something is typed",
             Self::Fields => "among several fields",
+            Self::Search => "while searching",
         }
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -163,6 +168,7 @@ impl Context {
         Self::Preview,
         Self::Form,
         Self::Fields,
+        Self::Search,
         Self::Help,
         Self::Always,
     ];
@@ -208,7 +214,7 @@ const fn change(
 /// Every binding. In the footer they stand in this order, the ones of the innermost context first.
 pub const BINDINGS: &[Binding] = {
     use Action as A;
-    use Context::{Always, Backends, Fields, Form, Help, List, Preview, Services, Slots, Views};
+    use Context::{Always, Backends, Fields, Form, Help, List, Preview, Search, Services, Slots, Views};
     use KeyCode as K;
     const MEMBERS: &[Context] = &[Backends, Slots];
     const MOVING: &[Context] = &[List, Slots];
@@ -252,7 +258,14 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Overview, &[letter('0')], &[Slots], "all", "all slots"),
         binding(A::NextSettling, &[letter('n')], &[Slots], "settling", "the next settling slot"),
         binding(A::PreviousSettling, &[letter('N')], &[Slots], "", "the settling slot before"),
-        binding(A::Hottest, &[letter('m')], &[Slots], "hottest", "the slot that is hit most"),
+        binding(A::Hottest, &[letter('m')], &[Slots], "hot", "the slot that is hit most"),
+        binding(
+            A::Search,
+            &[letter('/')],
+            &[Slots],
+            "find",
+            "find a slot by its number, a client's flow, or a backend",
+        ),
         binding(A::Up, &[code(K::Up), letter('k')], MOVING, "", "up"),
         binding(A::Down, &[code(K::Down), letter('j')], MOVING, "", "down"),
         binding(A::Left, &[code(K::Left), letter('h')], &[Slots], "", "left"),
@@ -282,6 +295,8 @@ pub const BINDINGS: &[Binding] = {
             "press the button that has the focus, or go on",
         ),
         binding(A::Cancel, &[code(K::Esc)], &[Preview, Form], "cancel", "leave, and change nothing"),
+        binding(A::Accept, &[code(K::Enter)], &[Search], "go", "go there"),
+        binding(A::Cancel, &[code(K::Esc)], &[Search], "cancel", "stay where one is"),
         binding(A::Cancel, &[letter('q')], &[Preview], "", "leave, and change nothing"),
         binding(A::Cancel, &[code(K::Esc)], &[Help], "back", "back to where one was"),
         binding(A::Help, &[letter('?'), code(K::F(1))], &[Views], "help", "this help"),
@@ -327,13 +342,14 @@ mod tests {
 
     use super::*;
     use crate::monitor::{
-        dialog::{add::AddForm, preview::Preview, weight::WeightForm},
+        dialog::{add::AddForm, preview::Preview, search::SearchForm, weight::WeightForm},
         view::ViewName,
     };
 
     /// What holds together at some time: each view without a dialog, and each dialog.
     fn situations() -> Vec<Vec<Context>> {
-        let dialogs: [&[Context]; 3] = [Preview::CONTEXTS, AddForm::CONTEXTS, WeightForm::CONTEXTS];
+        let dialogs: [&[Context]; 4] =
+            [Preview::CONTEXTS, AddForm::CONTEXTS, WeightForm::CONTEXTS, SearchForm::CONTEXTS];
         let dialogs = dialogs.map(<[Context]>::to_vec);
         ViewName::ALL.into_iter().map(|view| view.contexts().to_vec()).chain(dialogs).collect()
     }

@@ -4,16 +4,18 @@ pub mod add;
 pub mod field;
 pub mod panel;
 pub mod preview;
+pub mod search;
 pub mod weight;
 
 use maglev_core::change::Change;
 use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect};
 
-use self::{add::AddForm, preview::Preview, weight::WeightForm};
+use self::{add::AddForm, preview::Preview, search::SearchForm, weight::WeightForm};
 use super::{
     action::{Action, Context},
     data::{Data, NoticeTone},
     message::Order,
+    slots::search::Found,
     view::Outcome,
 };
 use crate::terminal::look::Look;
@@ -27,6 +29,8 @@ pub enum Dialog {
     Add(AddForm),
     /// Another weight.
     Weight(WeightForm),
+    /// What to look for among the slots.
+    Search(SearchForm),
 }
 
 /// What came of a key.
@@ -40,6 +44,8 @@ pub enum Answer {
     Next(Box<Dialog>),
     /// The source has to do something; the dialog waits.
     Order(Order),
+    /// It is over: the cursor goes to that slot.
+    Found(Found),
 }
 
 impl Dialog {
@@ -50,6 +56,7 @@ impl Dialog {
             Self::Preview(_) => Preview::CONTEXTS,
             Self::Add(_) => AddForm::CONTEXTS,
             Self::Weight(_) => WeightForm::CONTEXTS,
+            Self::Search(_) => SearchForm::CONTEXTS,
         }
     }
 
@@ -57,7 +64,7 @@ impl Dialog {
     pub fn open(&mut self, data: &mut Data) -> Option<Order> {
         match self {
             Self::Preview(preview) => Some(preview.ask(data)),
-            Self::Add(_) | Self::Weight(_) => None,
+            Self::Add(_) | Self::Weight(_) | Self::Search(_) => None,
         }
     }
 
@@ -67,6 +74,7 @@ impl Dialog {
             Self::Preview(preview) => preview.act(action, data),
             Self::Add(form) => form.act(action, data),
             Self::Weight(form) => form.act(action, data),
+            Self::Search(form) => form.act(action, data),
         }
     }
 
@@ -76,6 +84,7 @@ impl Dialog {
             Self::Preview(_) => {}
             Self::Add(form) => form.type_key(key),
             Self::Weight(form) => form.type_key(key),
+            Self::Search(form) => form.type_key(key),
         }
     }
 
@@ -86,6 +95,7 @@ impl Dialog {
             Self::Preview(preview) => preview.target(),
             Self::Add(form) => (form.service(), Vec::new()),
             Self::Weight(form) => (form.service(), vec![form.backend()]),
+            Self::Search(form) => (form.service(), Vec::new()),
         }
     }
 
@@ -95,6 +105,7 @@ impl Dialog {
             Self::Preview(preview) => preview.draw(data, look, area, buffer),
             Self::Add(form) => form.draw(data, look, area, buffer),
             Self::Weight(form) => form.draw(look, area, buffer),
+            Self::Search(form) => form.draw(look, area, buffer),
         }
     }
 }

@@ -214,6 +214,11 @@ impl Model {
             }
             Answer::Next(dialog) => self.ask(*dialog),
             Answer::Order(order) => Some(order),
+            Answer::Found(found) => {
+                self.dialog = None;
+                self.slots.find(found);
+                None
+            }
         }
     }
 

@@ -4,6 +4,7 @@ pub mod draw;
 pub mod history;
 pub mod legend;
 pub mod raster;
+pub mod search;
 pub mod story;
 pub mod view;
 pub mod window;

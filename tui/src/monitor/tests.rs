@@ -4,6 +4,7 @@ mod bandwidth;
 mod changes;
 mod cycle;
 mod rates;
+mod search;
 mod snapshots;
 mod support;
 mod walk;

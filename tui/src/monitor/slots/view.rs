@@ -1,5 +1,7 @@
 //! The view of the slots: the heatmap, where one is in it, what its colours mean, and the slot under the cursor.
 
+use std::net::SocketAddr;
+
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -10,6 +12,7 @@ use super::{
     draw::{self, Colouring},
     legend,
     raster::Raster,
+    search::{self, Found},
     story::{NextInLine, Story},
     window::Window,
 };
@@ -17,7 +20,7 @@ use crate::{
     monitor::{
         action::Action,
         data::{Data, NoticeTone},
-        dialog,
+        dialog::{self, Dialog, search::SearchForm},
         number::count,
         view::{Component, Outcome, chrome::Layout},
         widget::text::{line, span, wrap},
@@ -36,6 +39,7 @@ pub struct SlotsView {
     raster: Raster,
     story: Option<Story>,
     next_in_line: NextInLine,
+    found: Option<Found>,
 }
 
 /// Where the parts of the view go.
@@ -88,21 +92,25 @@ impl SlotsView {
         self.raster.window
     }
 
-    /// Moves the cursor to a slot.
-    pub fn go_to(&mut self, slot: u32) {
-        self.cursor = slot;
+    /// Moves the cursor to the slot that was looked for.
+    pub fn find(&mut self, found: Found) {
+        self.cursor = found.slot;
+        self.found = Some(found);
     }
 
     /// Moves the cursor to the most hit slot that `wanted` holds for.
     pub fn go_to_hottest(&mut self, data: &Data, wanted: impl Fn(usize) -> bool) {
-        let rates = data.service_history().map_or(&[][..], |history| history.slots.rates());
-        let hottest = (0_u32..)
-            .zip(rates)
-            .filter(|(slot, _)| wanted(*slot as usize))
-            .max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-        if let Some((slot, _)) = hottest {
+        if let Some(slot) = search::hottest(data, wanted) {
             self.cursor = slot;
         }
+    }
+
+    /// The client's flow that was looked for, while the cursor is on its slot.
+    #[must_use]
+    pub fn flow(&self) -> Option<SocketAddr> {
+        let found = self.found.as_ref()?;
+        let here = self.service.as_ref() == Some(&found.service) && self.cursor == found.slot;
+        found.flow.filter(|_| here)
     }
 
     fn last(data: &Data) -> u32 {
@@ -149,6 +157,10 @@ impl Component for SlotsView {
                     data.say(NoticeTone::Good, "no slot is settling");
                 }
                 next.unwrap_or(self.cursor)
+            }
+            Action::Search => {
+                let Some(service) = &data.service else { return Outcome::Done };
+                return Outcome::Ask(Box::new(Dialog::Search(SearchForm::new(service))));
             }
             Action::Hottest => {
                 self.go_to_hottest(data, |_| true);
@@ -298,7 +310,8 @@ impl SlotsView {
     fn draw_story(&self, look: &Look, area: Rect, buffer: &mut Buffer) {
         let Some(story) = &self.story else { return };
         let words = story.words().join(look.either(" · ", "; "));
-        let title = format!("slot {}", count(u64::from(story.slot)));
+        let flow = self.flow().map_or_else(String::new, |flow| format!(", where {flow} falls"));
+        let title = format!("slot {}{flow}", count(u64::from(story.slot)));
         let text = format!("{title}: {words}");
         let mut rest = area;
         for (index, text) in wrap(&text, area.width.saturating_sub(2)).into_iter().enumerate() {

@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 50] = [
+const KEYS: [&str; 52] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -45,6 +45,8 @@ const KEYS: [&str; 50] = [
     "n",
     "N",
     "m",
+    "/",
+    "7",
     "h",
     "j",
     "k",
