@@ -140,6 +140,24 @@ fn wrong_words_end_with_2_and_say_which() {
 }
 
 #[test]
+fn a_theme_is_printed_and_can_be_used_as_a_file() {
+    let folder = Folder::new("theme");
+    let printed = run(&["--theme", "gruvbox", "--print-theme"]);
+    assert_eq!(printed.status.code(), Some(0));
+    let text = String::from_utf8(printed.stdout).unwrap();
+    let file = folder.write("mine.toml", &text);
+    let again = run(&["--theme", &file, "--print-theme"]);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), text);
+    let wrong = folder.write("wrong.toml", &text.replace("faint = ", "faintly = "));
+    for theme in ["sunset", &wrong] {
+        let output = run(&["--theme", theme, "--print-theme"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains("faintly") || error.contains("solarized-light"), "{error}");
+    }
+}
+
+#[test]
 fn tables_are_shown_planned_and_looked_up_without_privileges() {
     let folder = Folder::new("offline");
     let file = folder.write("web.toml", GOOD);

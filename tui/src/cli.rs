@@ -42,9 +42,12 @@ pub enum Output {
 /// How the monitor looks.
 #[derive(Clone, Debug, Args)]
 pub struct Look {
-    /// A theme: dark, light, or a file
+    /// A theme: dark, light, high-contrast, colour-blind-safe, mono, gruvbox, solarized-light, or a file
     #[arg(long, value_name = "NAME|FILE", env = "MAGLEV_TOP_THEME")]
     pub theme: Option<String>,
+    /// Print the theme, as a file to begin one of your own with, and return
+    #[arg(long)]
+    pub print_theme: bool,
     /// How many colours to use
     #[arg(long, value_enum, default_value_t)]
     pub color: Color,

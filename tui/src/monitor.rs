@@ -31,7 +31,7 @@ use crate::{
         look::Look,
         screen::Screen,
         session::Session,
-        theme::{Theme, ThemeError},
+        theme::{self, Theme, ThemeError},
         tty::Tty,
         watchdog::OnAbandon,
     },
@@ -120,7 +120,7 @@ impl From<Infallible> for MonitorError {
 ///
 /// When there is no terminal or no such theme, or when the source's thread panicked.
 pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorError> {
-    let theme = Theme::load(options.theme.as_deref().unwrap_or("dark"))?;
+    let theme = Theme::load(options.theme.as_deref().unwrap_or(theme::DEFAULT))?;
     let capability = Capability::detect(options.colour, options.ascii);
     let look = Look::new(theme, capability);
 

@@ -11,11 +11,17 @@ use crate::{
     failure::Failure,
     monitor::{self, Ended, MonitorError, Options},
     source::{Source, datapath::DatapathSource},
-    terminal::capability::{ColourChoice, ColourDepth},
+    terminal::{
+        capability::{ColourChoice, ColourDepth},
+        theme::{self, DEFAULT, Theme},
+    },
 };
 
 /// Opens the monitor on the running datapath, or says what to run.
 pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
+    if context.arguments.look.print_theme {
+        return print_theme(&context.arguments.look);
+    }
     if !context.instance.exists() {
         return Err(nothing_to_show(context));
     }
@@ -25,6 +31,9 @@ pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
 
 /// Shows a demo.
 pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Failure> {
+    if words.look.print_theme {
+        return print_theme(&words.look);
+    }
     if !words.headless && !std::io::stdout().is_terminal() {
         return Err(Failure::Refused(
             "maglev-top: the demo needs a terminal; without one: maglev-top demo --headless".to_owned(),
@@ -75,6 +84,16 @@ fn watch(look: &Look, service: Option<&str>, source: Box<dyn Source>) -> Result<
         MonitorError::Theme(_) => Failure::Refused(format!("maglev-top: {error}")),
         error => Failure::of(&error),
     })
+}
+
+/// Prints the theme that would be used.
+fn print_theme(look: &Look) -> Result<ExitCode, Failure> {
+    let name = look.theme.as_deref().unwrap_or(DEFAULT);
+    let wrong = |error| Failure::Refused(format!("maglev-top: {error}"));
+    let text = theme::text(name).map_err(wrong)?;
+    Theme::parse(name, &text).map_err(wrong)?;
+    print::line(text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn status(ended: Ended) -> ExitCode {
