@@ -292,8 +292,17 @@ mod tests {
                 let found = contrast(colour, background);
                 assert!(found >= least, "{name}: the contrast of {what} is {found:.1}, less than {least}");
             }
-            let found = contrast(theme.selected_text, theme.selected_background);
-            assert!(found >= most, "{name}: the contrast of the selected row is {found:.1}");
+            // In the selected row words keep the colours that they have.
+            for (what, colour, least) in [
+                ("the selected row", theme.selected_text, most),
+                ("text", text, most),
+                ("active", theme.active, 3.5),
+                ("draining", theme.draining, 3.5),
+                ("faint", theme.faint, 3.0),
+            ] {
+                let found = contrast(colour, theme.selected_background);
+                assert!(found >= least, "{name}: the contrast of {what} where selected is {found:.1}");
+            }
         }
     }
 
