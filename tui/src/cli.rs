@@ -115,9 +115,8 @@ pub enum Command {
     /// Counters for Prometheus
     #[command(hide = true)]
     Exporter(Later),
-    /// What may keep a datapath from working
-    #[command(hide = true)]
-    Doctor(Later),
+    /// What keeps a datapath from working on this host, or may, and how to mend it
+    Doctor(Doctor),
     /// Nanoseconds per packet on this host
     #[command(hide = true)]
     Bench(Later),
@@ -368,6 +367,17 @@ pub struct Lookup {
     /// The client's address and port
     #[arg(long, value_name = "IP:PORT")]
     pub flow: SocketAddr,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Look at these interfaces, instead of those that are in use or configured
+    #[arg(long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+    /// Look at what this configuration calls for; at a backend: at this host as a backend of it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `decap`

@@ -4,6 +4,7 @@ mod apply;
 mod backend;
 mod config;
 mod decap;
+mod doctor;
 mod lookup;
 mod monitor;
 mod print;
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Record(_)) => Err(not_yet("record")),
         Some(Command::Replay(_)) => Err(not_yet("replay")),
         Some(Command::Exporter(_)) => Err(not_yet("exporter")),
-        Some(Command::Doctor(_)) => Err(not_yet("doctor")),
+        Some(Command::Doctor(words)) => doctor::run(&context, words),
         Some(Command::Bench(_)) => Err(not_yet("bench")),
         Some(Command::Completions(_)) => Err(not_yet("completions")),
         Some(Command::Man(_)) => Err(not_yet("man")),

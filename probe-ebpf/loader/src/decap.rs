@@ -3,7 +3,7 @@
 use std::{os::fd::AsFd as _, path::Path};
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::Map,
     programs::{Xdp, links::FdLink},
 };
@@ -15,7 +15,6 @@ use crate::{
     error::DatapathError,
     kernel::{KernelMap, MapKind},
     object,
-    up::MAPS_OF_ROWS,
 };
 
 /// A decapsulating program on an interface, for as long as it lives.
@@ -32,15 +31,7 @@ impl Decapsulation {
     /// When it cannot be attached.
     pub fn attach(interface: &str, mode: AttachMode) -> Result<Self, DatapathError> {
         let interface = require_free(interface)?;
-        let object = object::bytes()?;
-        // The balancer's maps come along in the object: as small as they can be made.
-        let mut loader = EbpfLoader::new();
-        for map in
-            MAPS_OF_ROWS.into_iter().chain([map::SETTLING_FLOWS, map::TRACKED_FLOWS, map::BACKEND_IDENTITIES])
-        {
-            loader.map_max_entries(map, 1);
-        }
-        let mut ebpf = loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))?;
+        let mut ebpf = object::smallest()?;
         // Tunnels that are another host's, on a link that carries theirs too, pass as they are.
         let settings = DecapSettings { hardware_address: interface.hardware_address, padding: 0 };
         decap_settings(&ebpf)?.set(&0, &settings)?;

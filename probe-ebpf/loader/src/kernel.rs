@@ -9,6 +9,6 @@ mod rows;
 mod syscall;
 
 pub(crate) use grace::wait_for_readers;
-pub(crate) use info::{link_interface, locked_bytes, program_name};
+pub(crate) use info::{link_ends, link_interface, locked_bytes, pinned_program, program_name};
 pub(crate) use map::{Access, KernelMap, MapKind, possible_processors};
 pub(crate) use rows::{MappedRows, Rows};

@@ -20,6 +20,7 @@ mod record;
 mod sample;
 mod settle;
 mod state;
+pub mod survey;
 mod up;
 mod writer;
 

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, env, fs, path::Path};
 
-use crate::error::DatapathError;
+use aya::{Ebpf, EbpfLoader};
+use maglev_probe_abi::map;
+
+use crate::{attach::aya_error, error::DatapathError, up::MAPS_OF_ROWS};
 
 /// The object that `cargo xtask build-ebpf` made of the sources.
 static EMBEDDED: &[u8] = aya::include_bytes_aligned!("../object/maglev.bpf.o");
@@ -21,4 +24,17 @@ pub(crate) fn bytes() -> Result<Cow<'static, [u8]>, DatapathError> {
             )
         }),
     }
+}
+
+/// The object with maps as small as they can be made: for its programs that need none of the balancer's, and to see
+/// whether the kernel takes it.
+pub(crate) fn smallest() -> Result<Ebpf, DatapathError> {
+    let object = bytes()?;
+    let mut loader = EbpfLoader::new();
+    for map in
+        MAPS_OF_ROWS.into_iter().chain([map::SETTLING_FLOWS, map::TRACKED_FLOWS, map::BACKEND_IDENTITIES])
+    {
+        loader.map_max_entries(map, 1);
+    }
+    loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))
 }

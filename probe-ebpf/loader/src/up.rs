@@ -157,7 +157,7 @@ fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathErr
     Ok((ebpf, locked))
 }
 
-fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
+pub(crate) fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
     let missing = || {
         DatapathError::of_io("find the program `maglev` in the object", std::io::ErrorKind::NotFound.into())
     };

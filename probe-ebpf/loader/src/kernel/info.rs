@@ -12,6 +12,11 @@ use super::syscall::{bpf, empty_attribute, object_info, open_pin, owned};
 
 /// The interface that a pinned XDP link is attached to: its index, 0 once the interface is gone.
 pub(crate) fn link_interface(path: &Path) -> io::Result<u32> {
+    link_ends(path).map(|(interface, _)| interface)
+}
+
+/// What a pinned XDP link joins: an interface's index, 0 once the interface is gone, and a program's id.
+pub(crate) fn link_ends(path: &Path) -> io::Result<(u32, u32)> {
     let link = open_pin(path, 0)?;
     // SAFETY: the record is made of integers alone, for which zero is a value.
     let mut info: bpf_link_info = unsafe { mem::zeroed() };
@@ -21,7 +26,18 @@ pub(crate) fn link_interface(path: &Path) -> io::Result<u32> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the link is not one of XDP"));
     }
     // SAFETY: the type says which member of the union it is.
-    Ok(unsafe { info.__bindgen_anon_1.xdp.ifindex })
+    Ok((unsafe { info.__bindgen_anon_1.xdp.ifindex }, info.prog_id))
+}
+
+/// The id of the program that is pinned at `path`, or that the link pinned there holds; `None` of anything else.
+pub(crate) fn pinned_program(path: &Path) -> io::Result<Option<u32>> {
+    const BPF_F_RDONLY: u32 = 1 << 3;
+    // What is not a map cannot be opened to be read alone.
+    let pin = open_pin(path, 0).or_else(|_| open_pin(path, BPF_F_RDONLY))?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pin.as_raw_fd()))?;
+    let is_map = text.lines().any(|line| line.starts_with("map_type:"));
+    let id = text.lines().find_map(|line| line.strip_prefix("prog_id:"));
+    Ok(id.filter(|_| !is_map).and_then(|id| id.trim().parse().ok()))
 }
 
 /// The name of the program with that id, as the kernel cuts it.

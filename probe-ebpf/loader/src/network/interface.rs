@@ -75,7 +75,7 @@ impl Interface {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn of_message(link: LinkMessage) -> Self {
+    pub(super) fn of_message(link: LinkMessage) -> Self {
         let mut interface = Self {
             index: link.header.index,
             name: String::new(),

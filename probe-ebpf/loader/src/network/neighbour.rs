@@ -24,25 +24,83 @@ pub(crate) struct NextHop {
     pub(crate) interface: u32,
 }
 
+/// What the kernel knows of a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Whether its hardware address is known.
+    pub resolution: Resolution,
+    /// Whether the kernel keeps it resolved by itself.
+    pub is_managed: bool,
+    /// Its hardware address, as far as it was ever known and has six bytes.
+    pub hardware_address: Option<[u8; 6]>,
+}
+
+/// Whether a neighbour's hardware address is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It was written down by hand, or the link needs none.
+    Fixed,
+    /// It was confirmed lately.
+    Confirmed,
+    /// It was known, and is not confirmed at present; it is used all the same.
+    Unconfirmed,
+    /// It is being asked for, and nobody has answered yet.
+    Asked,
+    /// Nobody answered.
+    Failed,
+}
+
+impl Neighbour {
+    fn of_message(message: &NeighbourMessage) -> Self {
+        let resolution = match message.header.state {
+            NeighbourState::Permanent | NeighbourState::Noarp => Resolution::Fixed,
+            NeighbourState::Reachable => Resolution::Confirmed,
+            NeighbourState::Stale | NeighbourState::Delay | NeighbourState::Probe => Resolution::Unconfirmed,
+            NeighbourState::Incomplete | NeighbourState::None => Resolution::Asked,
+            // Failed, or a state that is not known.
+            _ => Resolution::Failed,
+        };
+        let hardware_address = message.attributes.iter().find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok(),
+            _ => None,
+        });
+        Self { resolution, is_managed: is_managed(message), hardware_address }
+    }
+}
+
+/// What the kernel knows of a neighbour; `None` where it has never heard of it.
+pub(super) fn known(hop: NextHop) -> io::Result<Option<Neighbour>> {
+    Ok(existing(hop)?.as_ref().map(Neighbour::of_message))
+}
+
 /// Asks the kernel's routes for the way to `destination`.
 pub(crate) fn next_hop(destination: IpAddr) -> io::Result<NextHop> {
+    hop_of(destination, &route(destination)?)
+}
+
+/// The route to `destination`.
+pub(super) fn route(destination: IpAddr) -> io::Result<RouteMessage> {
     let mut message = RouteMessage::default();
     message.header.address_family = family(destination);
     message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
     message.attributes.push(RouteAttribute::Destination(destination.into()));
-    let route = request(RouteNetlinkMessage::GetRoute(message), 0)?
+    request(RouteNetlinkMessage::GetRoute(message), 0)?
         .into_iter()
         .find_map(|answer| match answer {
             RouteNetlinkMessage::NewRoute(route) => Some(route),
             _ => None,
         })
-        .ok_or(io::ErrorKind::HostUnreachable)?;
+        .ok_or_else(|| io::ErrorKind::HostUnreachable.into())
+}
+
+/// Where a route to `destination` leads next.
+pub(super) fn hop_of(destination: IpAddr, route: &RouteMessage) -> io::Result<NextHop> {
     let (mut neighbour, mut interface) = (destination, None);
-    for attribute in route.attributes {
+    for attribute in &route.attributes {
         match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => neighbour = gateway.into(),
-            RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => neighbour = gateway.into(),
-            RouteAttribute::Oif(index) => interface = Some(index),
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => neighbour = (*gateway).into(),
+            RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => neighbour = (*gateway).into(),
+            RouteAttribute::Oif(index) => interface = Some(*index),
             _ => {}
         }
     }

@@ -1,0 +1,11 @@
+//! What a datapath's working depends on, on this host: facts, for others to judge. Nothing is changed by looking.
+
+mod machine;
+mod pins;
+mod trial;
+
+pub use machine::{Bpffs, Capabilities, Machine, version_of};
+pub use pins::{Phase, PinnedLink, Pins, pin_of_program};
+pub use trial::Trial;
+
+pub use crate::network::{Device, Neighbour, Resolution, Way, XdpFeatures};
