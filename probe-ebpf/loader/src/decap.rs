@@ -14,8 +14,8 @@ use crate::{
     attach::{aya_error, link, require_free},
     error::DatapathError,
     kernel::{KernelMap, MapKind},
+    load::MAPS_OF_ROWS,
     object,
-    up::MAPS_OF_ROWS,
 };
 
 /// A decapsulating program on an interface, for as long as it lives.
