@@ -13,7 +13,7 @@ use crate::{
     bpffs::MOUNT_POINT,
     error::DatapathError,
     instance::Instance,
-    kernel::{Access, KernelMap, MapKind, link_ends, pinned_program},
+    kernel::{Access, KernelMap, LinkInfo, MapKind, link_info, pinned_program},
     network::current_namespace,
     object,
 };
@@ -87,7 +87,11 @@ impl Pins {
             .map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
         let program = ProgramInfo::from_pin(instance.program()).ok();
         let links = instance.links()?.into_iter().filter_map(|path| {
-            link_ends(&path).ok().map(|(interface, program)| PinnedLink { path, interface, program })
+            link_info(&path).ok().map(|LinkInfo { interface, program }| PinnedLink {
+                path,
+                interface,
+                program,
+            })
         });
         Ok(Self {
             instance: instance.clone(),
@@ -146,7 +150,7 @@ fn expected() -> Result<BTreeSet<String>, DatapathError> {
 fn meta(instance: &Instance) -> Result<Option<Meta>, DatapathError> {
     let pin = instance.maps().join(map::META);
     match KernelMap::<u32, Meta>::open(&pin, MapKind::Array, Access::Read).map_err(DatapathError::from) {
-        Err(error) if error.is_absence() => Ok(None),
+        Err(error) if error.absent_pin().is_some() => Ok(None),
         map => Ok(map?.get(&0)?),
     }
 }
