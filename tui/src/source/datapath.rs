@@ -106,16 +106,15 @@ impl Source for DatapathSource {
         self.datapath.sample().map_err(|error| told(&error))
     }
 
-    fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.keep_up()?;
-        let planned = self.there(|datapath| datapath.plan(&asked(request)))?;
-        planned.map(of_one_service).map_err(|error| told(&error))
+        self.there(|datapath| datapath.plan(&asked(request)))?.map_err(|error| told(&error))
     }
 
-    fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.keep_up()?;
         let changed = self.there(|datapath| datapath.change(&asked(request)))?;
-        changed.map(|changed| of_one_service(changed.plans)).map_err(|error| told(&error))
+        changed.map(|changed| changed.plans).map_err(|error| told(&error))
     }
 
     fn spares(&self) -> Vec<Backend> {
@@ -129,15 +128,10 @@ impl Source for DatapathSource {
 
 fn asked(request: &ChangeRequest) -> Request<'_> {
     Request {
-        services: vec![(&request.service, &request.changes)],
+        services: request.services.iter().map(|one| (one.service.as_str(), one.changes.as_slice())).collect(),
         force: request.force,
         state_version: request.state_version,
     }
-}
-
-/// The plan of a request to one service.
-fn of_one_service(plans: Vec<Plan>) -> Plan {
-    plans.into_iter().next().unwrap_or_else(|| unreachable!("each service that is named has a plan"))
 }
 
 /// The file that the pinned state is: another one after `down` and `up`.
