@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::error::LabError;
 use crate::namespace::Namespace;
@@ -28,17 +29,31 @@ const REST: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     name: String,
-    counters: Arc<Counters>,
+    state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// As long as that nobody's connection is silent.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
+
 #[derive(Debug, Default)]
-struct Counters {
+struct State {
     accepted: AtomicU64,
     open: AtomicU64,
     requests: AtomicU64,
     datagrams: AtomicU64,
+    /// In milliseconds; 0 for no limit.
+    idle_limit: AtomicU64,
+}
+
+impl State {
+    fn idle_limit(&self) -> Duration {
+        match self.idle_limit.load(Ordering::Relaxed) {
+            0 => FOR_EVER,
+            limit => Duration::from_millis(limit),
+        }
+    }
 }
 
 impl Server {
@@ -58,13 +73,13 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| LabError::new(format!("run the server {name}"), error))?;
-        let counters = Arc::new(Counters::default());
-        let serving = Serving { name: name.into(), counters: Arc::clone(&counters) };
+        let state = Arc::new(State::default());
+        let serving = Serving { name: name.into(), state: Arc::clone(&state) };
         let (stop, stopped) = oneshot::channel();
         let thread = namespace.spawn(&format!("lab-{name}-serve"), move || {
             serving.run(&runtime, listeners, sockets, stopped);
         })?;
-        Ok(Self { name: name.to_owned(), counters, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { name: name.to_owned(), state, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The name that it gives.
@@ -76,25 +91,32 @@ impl Server {
     /// Connections accepted so far.
     #[must_use]
     pub fn accepted(&self) -> u64 {
-        self.counters.accepted.load(Ordering::Relaxed)
+        self.state.accepted.load(Ordering::Relaxed)
     }
 
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> u64 {
-        self.counters.open.load(Ordering::Relaxed)
+        self.state.open.load(Ordering::Relaxed)
     }
 
     /// Requests received so far, over TCP.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.counters.requests.load(Ordering::Relaxed)
+        self.state.requests.load(Ordering::Relaxed)
     }
 
     /// Datagrams received so far, over UDP.
     #[must_use]
     pub fn datagrams(&self) -> u64 {
-        self.counters.datagrams.load(Ordering::Relaxed)
+        self.state.datagrams.load(Ordering::Relaxed)
+    }
+
+    /// From now on drops connections on which nothing comes for that long. Who loses a connection to another backend
+    /// cannot close it here, and where many do, descriptors run out.
+    pub fn limit_idleness(&self, limit: Duration) {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.state.idle_limit.store(limit, Ordering::Relaxed);
     }
 
     /// Stops listening and drops every connection, as a process that ends does. So does dropping it.
@@ -114,7 +136,7 @@ impl Drop for Server {
 #[derive(Clone)]
 struct Serving {
     name: Arc<str>,
-    counters: Arc<Counters>,
+    state: Arc<State>,
 }
 
 impl Serving {
@@ -142,7 +164,7 @@ impl Serving {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+                    self.state.accepted.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(self.clone().serve(stream));
                 }
                 Err(_) => tokio::time::sleep(REST).await,
@@ -151,14 +173,17 @@ impl Serving {
     }
 
     async fn serve(self, stream: TcpStream) -> io::Result<()> {
-        let _open = Open::count(&self.counters);
+        let _open = Open::count(&self.state);
         stream.set_nodelay(true)?;
         let mut stream = BufReader::with_capacity(512, stream);
         stream.write_all(format!("{}\n", self.name).as_bytes()).await?;
         let mut line = String::new();
-        while stream.read_line(&mut line).await? > 0 {
+        while let Ok(read) = timeout(self.state.idle_limit(), stream.read_line(&mut line)).await {
+            if read? == 0 {
+                break;
+            }
             // Counted first, so that whoever has the answer finds it counted.
-            self.counters.requests.fetch_add(1, Ordering::Relaxed);
+            self.state.requests.fetch_add(1, Ordering::Relaxed);
             stream.write_all(wire::answer(&self.name, &line).as_bytes()).await?;
             line.clear();
         }
@@ -172,7 +197,7 @@ impl Serving {
             // Errors here tell of earlier datagrams' ICMP answers: a server goes on.
             let Ok((length, client)) = socket.recv_from(&mut datagram).await else { continue };
             let answer = [self.name.as_bytes(), b" ", &datagram[..length]].concat();
-            self.counters.datagrams.fetch_add(1, Ordering::Relaxed);
+            self.state.datagrams.fetch_add(1, Ordering::Relaxed);
             // Where it cannot be sent it is lost, as on any other way.
             let _ = socket.send_to(&answer, client).await;
         }
@@ -183,9 +208,9 @@ impl Serving {
 struct Open<'a>(&'a AtomicU64);
 
 impl<'a> Open<'a> {
-    fn count(counters: &'a Counters) -> Self {
-        counters.open.fetch_add(1, Ordering::Relaxed);
-        Self(&counters.open)
+    fn count(state: &'a State) -> Self {
+        state.open.fetch_add(1, Ordering::Relaxed);
+        Self(&state.open)
     }
 }
 

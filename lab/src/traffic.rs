@@ -19,15 +19,12 @@ use tokio::task::JoinSet;
 pub use load::{Load, TcpLoad, UdpLoad};
 pub use report::{BackendReport, BreakCounts, BrokenConnection, Report, UdpReport};
 
-use crate::descriptors;
+use crate::descriptors::Reservation;
 use crate::error::LabError;
 use crate::namespace::Namespace;
 use report::Tally;
 use tcp::Seat;
 use udp::Flow;
-
-/// Descriptors that the rest of the process may need.
-const OTHER_DESCRIPTORS: u64 = 512;
 
 /// A load under way: a thread in the client's namespace that opens connections, sends requests and checks
 /// the answers until it is stopped, dropped, or its time is over.
@@ -36,6 +33,7 @@ pub struct Traffic {
     tally: Arc<Tally>,
     phase: Arc<watch::Sender<Phase>>,
     thread: Option<JoinHandle<()>>,
+    _descriptors: Reservation,
 }
 
 /// What the flows are to do.
@@ -56,7 +54,7 @@ impl Traffic {
         load.check()?;
         // Servers are mostly in the same process, so a connection counts twice.
         let flows = u64::from(load.tcp.connections) + u64::from(load.udp.flows);
-        descriptors::allow(2 * flows + OTHER_DESCRIPTORS)?;
+        let descriptors = Reservation::new(2 * flows)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -67,7 +65,7 @@ impl Traffic {
         let thread = namespace.spawn("lab-traffic", move || {
             runtime.block_on(drive(load, flows_tally, &flows_phase));
         })?;
-        Ok(Self { tally, phase, thread: Some(thread) })
+        Ok(Self { tally, phase, thread: Some(thread), _descriptors: descriptors })
     }
 
     /// What has happened so far. Cheap: it copies counters.

@@ -72,7 +72,8 @@ pub struct Site {
     /// What it was brought up with.
     pub config: Config,
     service: IpAddr,
-    _servers: Vec<Server>,
+    /// What answers at the backends.
+    pub servers: Vec<Server>,
     _decapsulation: Vec<Decapsulation>,
 }
 
@@ -119,7 +120,7 @@ impl Site {
             datapath,
             config,
             service: plot.service,
-            _servers: servers,
+            servers,
             _decapsulation: decapsulation,
         };
         site.wait_for_neighbours();
