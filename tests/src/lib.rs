@@ -5,12 +5,14 @@
 
 mod audit;
 mod binary;
+mod flood;
 mod object;
 mod site;
 mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;
