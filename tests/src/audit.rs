@@ -55,6 +55,17 @@ impl Audit {
         record(&self.meta.get(&0, 0).expect("meta is read"))
     }
 
+    /// Writes the state as a whole as another version might have.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn forge_meta(&mut self, edit: impl FnOnce(&mut Meta)) {
+        let mut meta = self.meta();
+        edit(&mut meta);
+        self.meta.set(0, bytes_of(&meta), 0).expect("meta is written");
+    }
+
     /// Every backend identity, the journal's among them.
     ///
     /// # Panics

@@ -5,10 +5,12 @@
 
 mod audit;
 mod binary;
+mod object;
 mod site;
 mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use object::{kept_object, write_altered_object};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;

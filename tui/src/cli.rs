@@ -170,7 +170,7 @@ pub struct Up {
     /// Attach here, instead of where the configuration says
     #[arg(long = "interface", value_name = "IF")]
     pub interfaces: Vec<String>,
-    /// Let a group read without root
+    /// Let a group, by name or number, read without root
     #[arg(long, value_name = "GROUP")]
     pub viewers: Option<String>,
     /// Stay in the foreground

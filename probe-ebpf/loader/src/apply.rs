@@ -98,6 +98,12 @@ impl ApplyPlan {
     pub const fn is_empty(&self) -> bool {
         self.settings.is_empty() && self.steps.is_empty()
     }
+
+    /// Whether what runs is what the configuration says, with nothing kept and nothing out of reach.
+    #[must_use]
+    pub const fn is_as_configured(&self) -> bool {
+        self.is_empty() && self.kept.is_empty() && self.out_of_reach.is_empty()
+    }
 }
 
 impl Datapath {
@@ -122,6 +128,7 @@ impl Datapath {
         config: &Config,
         terms: ApplyTerms,
     ) -> Result<(ApplyPlan, Vec<String>), DatapathError> {
+        self.require_writable()?;
         let mut writer = Writer::begin(self.instance(), self.maps())?;
         writer.require_version(terms.state_version)?;
         let plan = self.plan_between(writer.state(), config, terms.override_by_hand)?;

@@ -42,6 +42,7 @@ pub fn ensure_mounted() -> Result<bool, DatapathError> {
     Ok(true)
 }
 
+/// Whether a bpffs is mounted there.
 pub(crate) fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
 }

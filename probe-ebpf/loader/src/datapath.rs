@@ -1,6 +1,11 @@
 //! A running datapath: what is pinned, opened again.
 
-use std::{collections::BTreeSet, io, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use maglev_core::{
     change::Change,
@@ -16,13 +21,15 @@ use maglev_probe_abi::{Meta, PHASE_ENDING, PHASE_RUNNING};
 use crate::{
     error::DatapathError,
     instance::Instance,
-    kernel::{Access, link_interface},
+    kernel::{Access, link_info},
     maps::Maps,
     network::{
         Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, kept_neighbours, next_hop,
     },
-    record, sample,
-    state::State,
+    record,
+    replace::missing,
+    sample,
+    state::{State, meta_of},
     writer::{Note, Target, Writer},
 };
 
@@ -30,6 +37,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Datapath {
     instance: Instance,
+    /// Where its maps were opened.
+    folder: PathBuf,
     maps: Maps,
     writable: bool,
 }
@@ -104,20 +113,13 @@ impl Datapath {
 
     /// The same, of an instance that may be half up.
     pub(crate) fn open_in_any_phase(instance: &Instance) -> Result<Self, DatapathError> {
-        if !instance.exists() {
-            return Err(DatapathError::not_running(instance));
-        }
-        let half_way = |error: DatapathError| {
-            if error.is_absence() { DatapathError::HalfWay(instance.name().to_owned()) } else { error }
+        let folder = instance.visible()?;
+        let (maps, writable) = match open_maps(&folder, Access::Write) {
+            Err(error) if error.is_permission() => (open_maps(&folder, Access::Read), false),
+            maps => (maps, true),
         };
-        let (maps, writable) = match Maps::open(&instance.maps(), Access::Write).map_err(DatapathError::from)
-        {
-            Err(error) if error.is_permission() => {
-                (Maps::open(&instance.maps(), Access::Read).map_err(|error| half_way(error.into()))?, false)
-            }
-            maps => (maps.map_err(half_way)?, true),
-        };
-        Ok(Self { instance: instance.clone(), maps, writable })
+        let maps = maps.map_err(|error| missing(error, &folder, instance.name()))?;
+        Ok(Self { instance: instance.clone(), folder, maps, writable })
     }
 
     /// The instance.
@@ -186,10 +188,8 @@ impl Datapath {
         let state = State::read_settled(&self.maps)?;
         let at_home = self.is_at_home()?;
         let interfaces: Vec<Interface> = self
-            .instance
             .links()?
-            .iter()
-            .filter_map(|link| link_interface(link).ok())
+            .into_iter()
             .filter_map(|index| if at_home { Interface::by_index(index).ok() } else { None })
             .collect();
         let modes: BTreeSet<&str> = interfaces
@@ -240,10 +240,9 @@ impl Datapath {
     /// When a pin cannot be read.
     pub fn interfaces(&self) -> Result<Vec<Interface>, DatapathError> {
         let at_home = self.is_at_home()?;
-        let links = self.instance.links()?;
-        Ok(links
-            .iter()
-            .filter_map(|link| link_interface(link).ok())
+        Ok(self
+            .links()?
+            .into_iter()
             .map(|index| {
                 let found = if at_home { Interface::by_index(index).ok() } else { None };
                 found.unwrap_or_else(|| Interface {
@@ -257,10 +256,26 @@ impl Datapath {
             .collect())
     }
 
-    /// The folder of its pins.
+    /// The folder of the pins that it was opened by: a viewer's are others than root's.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
-        self.instance.folder().to_owned()
+        self.folder.clone()
+    }
+
+    /// The indexes of the interfaces that it is attached to; 0 for one that is gone.
+    fn links(&self) -> Result<Vec<u32>, DatapathError> {
+        // A link cannot be opened for reading alone: viewers go by its name.
+        let by_name = |link: &Path| link.file_name()?.to_str()?.strip_prefix("link-")?.parse().ok();
+        let links = Instance::links_in(&self.folder)?;
+        Ok(links
+            .iter()
+            .filter_map(|link| link_info(link).map(|info| info.interface).ok().or_else(|| by_name(link)))
+            .collect())
+    }
+
+    /// Refuses a change where this user may only look.
+    pub(crate) fn require_writable(&self) -> Result<(), DatapathError> {
+        if self.writable { Ok(()) } else { Err(DatapathError::ReadOnly(self.instance.name().to_owned())) }
     }
 
     /// Says what a change would move in each service, and changes nothing.
@@ -281,6 +296,7 @@ impl Datapath {
     /// When it does not fit the services as they are, or was planned on another state: then nothing has changed. When
     /// the kernel refuses something half-way: then the error says what holds.
     pub fn change(&self, request: &Request<'_>) -> Result<Changed, DatapathError> {
+        self.require_writable()?;
         let mut writer = Writer::begin(&self.instance, &self.maps)?;
         writer.require_version(request.state_version)?;
         let planned = self.plan_in(writer.state(), request)?;
@@ -397,6 +413,16 @@ impl Datapath {
         let here = current_namespace()
             .map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
         Ok(self.maps.meta.get(&0)?.is_some_and(|meta| meta.network_namespace == here))
+    }
+}
+
+/// Opens the maps in a folder of pins; the one that says whose version's they are comes first.
+fn open_maps(folder: &Path, access: Access) -> Result<Maps, DatapathError> {
+    let folder = folder.join("maps");
+    match meta_of(&folder, access) {
+        // Nothing was written yet.
+        Ok(_) | Err(DatapathError::Schema { found: 0, .. }) => Ok(Maps::open(&folder, access)?),
+        Err(error) => Err(error),
     }
 }
 

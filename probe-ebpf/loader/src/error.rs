@@ -7,7 +7,7 @@ use std::{
 
 use maglev_core::{change::ChangeError, plan::PlanError, rules::BrokenRules, table::TableError};
 
-use crate::instance::Instance;
+use crate::{instance::Instance, shape::MapShape};
 
 /// A map could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +25,16 @@ pub enum MapError {
     },
     /// It is not the map that it should be.
     #[error(
-        "{} is of another shape: type, key and value size are {found:?}, and should be {expected:?}; another version made it: `down` takes it away",
+        "{} is of another shape: found {found}, expected {expected}; another version of maglev-top made it: use that one, or take the instance away with `maglev-top down` and start it anew with `up`",
         path.display()
     )]
     Shape {
         /// The map.
         path: PathBuf,
-        /// Its type, key size and value size.
-        found: (u32, usize, usize),
-        /// What they should be.
-        expected: (u32, usize, usize),
+        /// What it is like.
+        found: MapShape,
+        /// What it should be like.
+        expected: MapShape,
     },
 }
 
@@ -107,7 +107,7 @@ pub enum DatapathError {
     },
     /// Something runs under that name.
     #[error(
-        "instance {0} is running already: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one"
+        "instance {0} is running already, with the program of this version: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one"
     )]
     AlreadyRunning(String),
     /// Somebody else is changing it.
@@ -125,13 +125,41 @@ pub enum DatapathError {
     },
     /// Another version made the maps.
     #[error(
-        "the maps are of schema {found}, this program's is {expected}: `down` and `up`, or use the version that made them"
+        "{} says schema {found}, and this maglev-top knows schema {expected}: use the version of maglev-top that brought the instance up, or take it away with `maglev-top down` and start it anew with `up`",
+        pin.display()
     )]
     Schema {
+        /// The pin that says so.
+        pin: PathBuf,
         /// What the maps say.
         found: u32,
         /// What this program knows.
         expected: u32,
+    },
+    /// A map of a running instance has no pin.
+    #[error("{} is missing, though the instance is attached: {}", pin.display(), make_up_for(*.replaceable))]
+    MissingMap {
+        /// The pin.
+        pin: PathBuf,
+        /// Whether an empty one can take its place.
+        replaceable: bool,
+    },
+    /// This user may look, and no more.
+    #[error("instance {0} may be looked at by this user, and not changed: changes are for root")]
+    ReadOnly(String),
+    /// This user may not even look.
+    #[error(
+        "instance {0}, if it runs, is not for this user to see: run it as root, or have root let a group of yours read it: `maglev-top up --config FILE --viewers GROUP`"
+    )]
+    NotAViewer(String),
+    /// The program under a link could not be replaced.
+    #[error("the program under {} could not be replaced; the one that was there goes on", link.display())]
+    NotReplaced {
+        /// The link.
+        link: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
     },
     /// No service has that name.
     #[error("there is no service {name}{}", list_known(.known))]
@@ -251,15 +279,20 @@ impl DatapathError {
         Self::NotRunning { name: instance.name().to_owned(), others }
     }
 
-    /// Whether a pin is not there.
-    pub(crate) fn is_absence(&self) -> bool {
-        matches!(self, Self::Map(MapError::Call { error, .. }) if error.kind() == io::ErrorKind::NotFound)
+    /// The pin that is not there, if that is what is wrong.
+    pub(crate) fn absent_pin(&self) -> Option<&Path> {
+        match self {
+            Self::Map(MapError::Call { error, path, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Some(path)
+            }
+            _ => None,
+        }
     }
 
     /// Whether it is for want of privileges.
     #[must_use]
     pub const fn is_permission(&self) -> bool {
-        matches!(self, Self::NotPermitted { .. })
+        matches!(self, Self::NotPermitted { .. } | Self::NotAViewer(_))
     }
 }
 
@@ -276,6 +309,14 @@ impl From<MapError> for DatapathError {
 
 fn list_others(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(" (running: {})", names.join(", ")) }
+}
+
+const fn make_up_for(replaceable: bool) -> &'static str {
+    if replaceable {
+        "another version of maglev-top made it; `maglev-top up --config FILE` adopts the instance and makes the map, empty"
+    } else {
+        "what it held cannot be made anew; packets go on as they do, and `maglev-top down` takes the instance away"
+    }
 }
 
 fn list_known(names: &[String]) -> String {

@@ -9,7 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bpffs::MOUNT_POINT, error::DatapathError};
+use maglev_probe_abi::map;
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, eaccess},
+};
+
+use crate::{bpffs::MOUNT_POINT, error::DatapathError, viewers};
 
 /// How long a change waits for another one to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +57,11 @@ impl Instance {
     /// When the folder cannot be read; that there is none is no error.
     pub fn all() -> Result<Vec<Self>, DatapathError> {
         let entries = match fs::read_dir(Self::parent()) {
+            // A viewer sees what there is for viewers.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fs::read_dir(viewers::PARENT),
+            entries => entries,
+        };
+        let entries = match entries {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => {
                 entries.map_err(|error| DatapathError::of_io("read the folder of instances", error))?
@@ -81,6 +92,34 @@ impl Instance {
         self.folder.is_dir()
     }
 
+    /// The folder of pins that this user may read: its own or, where that is closed to him, the one for viewers.
+    ///
+    /// # Errors
+    ///
+    /// When nothing of it is there, or it is not for this user to see.
+    pub fn visible(&self) -> Result<PathBuf, DatapathError> {
+        let look = |folder: &Path| eaccess(&folder.join("maps").join(map::META), AccessFlags::R_OK);
+        match look(&self.folder) {
+            Ok(()) => Ok(self.folder.clone()),
+            Err(Errno::EACCES) => {
+                let folder = viewers::folder(&self.name);
+                look(&folder).map_err(|_| DatapathError::NotAViewer(self.name.clone())).map(|()| folder)
+            }
+            // What is missing of it is told by whoever opens it.
+            Err(Errno::ENOENT) if self.exists() => Ok(self.folder.clone()),
+            Err(Errno::ENOENT) => Err(DatapathError::not_running(self)),
+            Err(error) => Err(DatapathError::of_io("look at the pins", error.into())),
+        }
+    }
+
+    /// Refuses to bring it up or down for one who sees it as a viewer alone.
+    pub(crate) fn require_not_a_viewers(&self) -> Result<(), DatapathError> {
+        if self.visible().is_ok_and(|folder| folder != self.folder) {
+            return Err(DatapathError::ReadOnly(self.name.clone()));
+        }
+        Ok(())
+    }
+
     /// The folder of its maps.
     #[must_use]
     pub fn maps(&self) -> PathBuf {
@@ -91,6 +130,11 @@ impl Instance {
     #[must_use]
     pub fn program(&self) -> PathBuf {
         self.folder.join("program")
+    }
+
+    /// The pin of the program that is about to take the place of the other one.
+    pub(crate) fn next_program(&self) -> PathBuf {
+        self.folder.join("program-next")
     }
 
     /// The pin of its link to an interface.
@@ -105,8 +149,13 @@ impl Instance {
     ///
     /// When the folder cannot be read.
     pub fn links(&self) -> Result<Vec<PathBuf>, DatapathError> {
-        let entries = fs::read_dir(&self.folder)
-            .map_err(|error| DatapathError::of_io("read the folder of pins", error))?;
+        Self::links_in(&self.folder)
+    }
+
+    /// The links in a folder of pins.
+    pub(crate) fn links_in(folder: &Path) -> Result<Vec<PathBuf>, DatapathError> {
+        let entries =
+            fs::read_dir(folder).map_err(|error| DatapathError::of_io("read the folder of pins", error))?;
         let mut links: Vec<_> = entries
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with("link-"))
@@ -166,6 +215,7 @@ impl Instance {
 
     /// Takes all its pins away, and the folder of instances with the last one.
     pub(crate) fn remove_pins(&self) -> Result<(), DatapathError> {
+        viewers::dismiss(self)?;
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(DatapathError::of_io("remove the pins", error));

@@ -1,14 +1,16 @@
-//! The bpf(2) calls that aya does not make: batches, maps opened read-only, mappings, and what a link is attached to.
+//! The bpf(2) calls that aya does not make: batches, maps opened read-only, mappings, and links.
 
 #![expect(unsafe_code, reason = "bpf(2) and mmap(2) take addresses; nothing outside this module does")]
 
 mod grace;
 mod info;
+mod link;
 mod map;
 mod rows;
 mod syscall;
 
 pub(crate) use grace::wait_for_readers;
-pub(crate) use info::{link_ends, link_interface, locked_bytes, pinned_program, program_name};
-pub(crate) use map::{Access, KernelMap, MapKind, possible_processors};
+pub(crate) use info::{locked_bytes, pinned_program, program_by_id, program_name};
+pub(crate) use link::{link_info, replace_under_link};
+pub(crate) use map::{Access, KernelMap, MapKind, possible_processors, shape_of_pin};
 pub(crate) use rows::{MappedRows, Rows};

@@ -40,6 +40,23 @@ pub(crate) struct WritableRows {
 }
 
 impl Maps {
+    /// The names of all of them.
+    pub(crate) const NAMES: [&str; 13] = [
+        map::SERVICES,
+        map::BACKENDS,
+        map::SETTINGS,
+        map::SLOTS,
+        map::DEADLINES,
+        map::SLOT_HITS,
+        map::BACKEND_COUNTERS,
+        map::SERVICE_COUNTERS,
+        map::VERDICTS,
+        map::SERVICE_IDENTITIES,
+        map::BACKEND_IDENTITIES,
+        map::META,
+        map::EVENTS,
+    ];
+
     pub(crate) fn open(folder: &Path, access: Access) -> Result<Self, MapError> {
         let at = |name: &str| folder.join(name);
         Ok(Self {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, env, fs, path::Path};
 use aya::{Ebpf, EbpfLoader};
 use maglev_probe_abi::map;
 
-use crate::{attach::aya_error, error::DatapathError, up::MAPS_OF_ROWS};
+use crate::{attach::aya_error, error::DatapathError, load::MAPS_OF_ROWS};
 
 /// The object that `cargo xtask build-ebpf` made of the sources.
 static EMBEDDED: &[u8] = aya::include_bytes_aligned!("../object/maglev.bpf.o");

@@ -3,15 +3,24 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    path::Path,
 };
 
 use maglev_core::{
     seed::HashSeed,
     service::{Backend, BackendState, Service},
 };
-use maglev_probe_abi::{BACKEND_GONE, BackendIdentity, JOURNAL, Meta, ROW_WORDS, SCHEMA, ServiceIdentity};
+use maglev_probe_abi::{
+    BACKEND_GONE, BackendIdentity, JOURNAL, Meta, ROW_WORDS, SCHEMA, ServiceIdentity, map,
+};
 
-use crate::{datapath::addresses, error::DatapathError, maps::Maps, record};
+use crate::{
+    datapath::addresses,
+    error::DatapathError,
+    kernel::{Access, KernelMap, MapKind},
+    maps::Maps,
+    record,
+};
 
 /// Everything but counters and slots.
 #[derive(Clone, Debug)]
@@ -72,11 +81,7 @@ impl State {
 
     /// Reads the state as a whole, and makes sure that this version knows the rest.
     pub(crate) fn read_meta(maps: &Maps) -> Result<Meta, DatapathError> {
-        let meta = maps.meta.get(&0)?.unwrap_or_default();
-        match meta.schema {
-            SCHEMA => Ok(meta),
-            found => Err(DatapathError::Schema { found, expected: SCHEMA }),
-        }
+        known_meta(&maps.meta)
     }
 
     /// The services with their backends, by name, and the seeds of their tables.
@@ -122,6 +127,19 @@ impl State {
             name: name.to_owned(),
             known: self.services.values().map(|state| state.service.name.clone()).collect(),
         })
+    }
+}
+
+/// What the maps pinned in `folder` say of the state as a whole, before any other of them is looked at.
+pub(crate) fn meta_of(folder: &Path, access: Access) -> Result<Meta, DatapathError> {
+    known_meta(&KernelMap::open(&folder.join(map::META), MapKind::Array, access)?)
+}
+
+fn known_meta(map: &KernelMap<u32, Meta>) -> Result<Meta, DatapathError> {
+    let meta = map.get(&0)?.unwrap_or_default();
+    match meta.schema {
+        SCHEMA => Ok(meta),
+        found => Err(DatapathError::Schema { pin: map.path().to_owned(), found, expected: SCHEMA }),
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use aya::Ebpf;
 use maglev_core::config::Config;
-use maglev_probe_abi::{self as abi, ROW_WORDS, map};
+use maglev_probe_abi::{self as abi, ROW_WORDS};
 
 use crate::{
     attach::{attach, aya_error, require_free},
@@ -17,41 +17,74 @@ use crate::{
     datapath::{Datapath, addresses, forget_unneeded_neighbours},
     error::DatapathError,
     instance::Instance,
-    kernel::{Access, link_interface, locked_bytes, possible_processors},
+    kernel::{Access, link_info, locked_bytes, possible_processors},
+    load::{self, Sizes, balancer},
     maps::Maps,
     network::{Interface, current_namespace},
     object,
+    replace::{Replacement, replace_program},
+    viewers,
     writer::{Note, Writer},
 };
-
-/// The maps whose size is chosen when they are made.
-pub(crate) const MAPS_OF_ROWS: [&str; 4] = [map::SLOTS, map::DEADLINES, map::SETTLE_LIMITS, map::SLOT_HITS];
 
 /// What came of bringing a datapath up.
 #[derive(Clone, Debug)]
 pub struct Started {
+    /// How it began.
+    pub beginning: Beginning,
     /// The interfaces that it is attached to, and how.
     pub interfaces: Vec<(String, &'static str)>,
+    /// How many services it has.
+    pub services: usize,
     /// How much memory its maps lock, in bytes.
     pub locked_bytes: u64,
     /// What an operator should know.
     pub warnings: Vec<String>,
 }
 
+/// How a datapath that is up came to be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// It was brought up.
+    New,
+    /// It was up, and has this version's program now; its services and connections go on, and the configuration was
+    /// not applied.
+    Replaced(Replacement),
+    /// It was up, and only the viewers' pins are new.
+    Running,
+}
+
 /// Loads, attaches and pins a datapath as `config` says. Either all of it is there afterwards, or nothing. What was cut
-/// short in being brought up or taken down is cleared away first.
+/// short in being brought up or taken down is cleared away first. One that is up already with another version's program
+/// gets this version's, and keeps everything else.
 ///
 /// # Errors
 ///
-/// When it cannot be brought up; then nothing was left behind.
+/// When it cannot be brought up; then nothing was left behind, and what ran runs as before.
 pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError> {
+    up_with_viewers(instance, config, None)
+}
+
+/// The same, with a group, by number, that may read the datapath without being root.
+///
+/// # Errors
+///
+/// As [`up`].
+pub fn up_with_viewers(
+    instance: &Instance,
+    config: &Config,
+    viewers: Option<u32>,
+) -> Result<Started, DatapathError> {
     if config.datapath.interfaces.is_empty() {
         return Err(DatapathError::NoInterface);
     }
+    instance.require_not_a_viewers()?;
     if instance.exists() {
         // What is left of it may hold the interfaces.
         let _others_wait = Instance::lock_all()?;
-        make_way(instance)?;
+        if let Some(running) = take_over(instance, config, viewers)? {
+            return Ok(running);
+        }
     }
     let interfaces =
         config.datapath.interfaces.iter().map(|name| require_free(name)).collect::<Result<Vec<_>, _>>()?;
@@ -60,8 +93,10 @@ pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError
     }
     ensure_mounted()?;
     let _others_wait = Instance::lock_all()?;
-    make_way(instance)?;
-    let result = start(instance, config, &interfaces);
+    if let Some(running) = take_over(instance, config, viewers)? {
+        return Ok(running);
+    }
+    let result = start(instance, config, &interfaces, viewers);
     if result.is_err() {
         // The error at hand is the one to tell. Where not even the folder was made, its parent is to go.
         let _ = clear_away(instance).or_else(|_| instance.remove_pins());
@@ -69,24 +104,74 @@ pub fn up(instance: &Instance, config: &Config) -> Result<Started, DatapathError
     result
 }
 
-/// Clears away what is left of an instance that was cut short, and refuses if it runs.
-fn make_way(instance: &Instance) -> Result<(), DatapathError> {
+/// Clears away what is left of an instance that was cut short, or gives one that runs this version's program. The lock
+/// on all instances is held.
+fn take_over(
+    instance: &Instance,
+    config: &Config,
+    viewers: Option<u32>,
+) -> Result<Option<Started>, DatapathError> {
     if !instance.exists() {
-        return Ok(());
+        viewers::dismiss(instance)?;
+        return Ok(None);
     }
-    match Datapath::open(instance) {
-        // Whoever brought it up or took it down would hold the lock that is held here.
-        Err(DatapathError::HalfWay(_)) => clear_away(instance),
-        // It is up, or another version's to judge, unless no packet reaches it.
-        _ if instance.links()?.is_empty() => clear_away(instance),
-        _ => Err(DatapathError::AlreadyRunning(instance.name().to_owned())),
+    let found = Datapath::open(instance);
+    // Whoever brought it up or took it down would hold the lock that is held here. One without links gets no packet.
+    if matches!(found, Err(DatapathError::HalfWay(_))) || instance.links()?.is_empty() {
+        clear_away(instance)?;
+        return Ok(None);
     }
+    drop(found);
+    let replaced = replace_program(instance)?;
+    let datapath = Datapath::open(instance)?;
+    let mut warnings = Vec::new();
+    let beginning = match replaced {
+        None if viewers.is_none() => return Err(DatapathError::AlreadyRunning(instance.name().to_owned())),
+        None => Beginning::Running,
+        Some(mut replacement) => {
+            warnings.append(&mut replacement.warnings);
+            Beginning::Replaced(replacement)
+        }
+    };
+    let interfaces = datapath.interfaces()?;
+    match viewers {
+        Some(group) => {
+            let indexes: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+            viewers::admit(instance, group, &indexes)?;
+        }
+        None => warnings.extend(
+            viewers::keep_up(instance)
+                .err()
+                .map(|error| format!("the viewers see less than there is: {error}")),
+        ),
+    }
+    if datapath.plan_apply(config, false).is_ok_and(|plan| !plan.is_as_configured()) {
+        warnings.push(
+            "what runs is not what the configuration says: `maglev-top apply --config FILE` shows where, and changes it"
+                .to_owned(),
+        );
+    }
+    Ok(Some(Started {
+        beginning,
+        interfaces: interfaces
+            .into_iter()
+            .map(|found| (found.name, found.holder.map_or("attached", |holder| holder.mode)))
+            .collect(),
+        services: datapath.services()?.len(),
+        locked_bytes: locked(instance)?,
+        warnings,
+    }))
 }
 
-fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Result<Started, DatapathError> {
+fn start(
+    instance: &Instance,
+    config: &Config,
+    interfaces: &[Interface],
+    viewers: Option<u32>,
+) -> Result<Started, DatapathError> {
     fs::create_dir_all(instance.maps())
         .map_err(|error| DatapathError::of_io("create the folder of pins", error))?;
-    let (mut ebpf, locked_bytes) = load(instance, config)?;
+    let mut ebpf = make(instance, config)?;
     let datapath = Datapath::open_in_any_phase(instance)?;
     datapath.set_settings(config)?;
     let mut writer = Writer::begin_in_any_phase(instance, datapath.maps())?;
@@ -99,6 +184,10 @@ fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Resu
         };
         writer.add_service(service, &config.seed, &[note])?;
     }
+    if let Some(group) = viewers {
+        let indexes: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+        viewers::admit(instance, group, &indexes)?;
+    }
     let warnings = datapath.keep_neighbours(&config.services);
     let program = balancer(&mut ebpf)?;
     let attached = interfaces
@@ -110,61 +199,43 @@ fn start(instance: &Instance, config: &Config, interfaces: &[Interface]) -> Resu
         })
         .collect::<Result<Vec<_>, DatapathError>>()?;
     writer.set_phase(abi::PHASE_RUNNING)?;
-    Ok(Started { interfaces: attached, locked_bytes, warnings })
+    Ok(Started {
+        beginning: Beginning::New,
+        interfaces: attached,
+        services: config.services.len(),
+        locked_bytes: locked(instance)?,
+        warnings,
+    })
 }
 
-/// Loads the object and pins its maps and the program.
-fn load(instance: &Instance, config: &Config) -> Result<(Ebpf, u64), DatapathError> {
-    let rows = rows_for(config);
+/// Loads the object, and pins its maps and the program.
+fn make(instance: &Instance, config: &Config) -> Result<Ebpf, DatapathError> {
     let processors = u32::try_from(possible_processors()?).unwrap_or(u32::MAX);
-    let object = object::bytes()?;
-    let mut loader = EbpfLoader::new();
-    for name in MAPS_OF_ROWS {
-        loader.map_max_entries(name, if name == map::SLOT_HITS { rows * processors } else { rows });
-    }
-    // As many again for the journal: whatever is changed at once fits.
-    loader.map_max_entries(map::BACKEND_IDENTITIES, 2 * abi::MAX_BACKENDS);
-    let mut ebpf = loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))?;
-    let mut locked = 0;
-    for (name, map) in ebpf.maps_mut() {
-        // What the compiler makes of constants is no map of ours, and its name no pin's.
-        if name.starts_with('.') {
-            continue;
-        }
-        map.pin(instance.maps().join(name)).map_err(|error| aya_error(format!("pin map {name}"), error))?;
-    }
-    for name in
-        fs::read_dir(instance.maps()).map_err(|error| DatapathError::of_io("read the pins", error))?.flatten()
-    {
-        locked += locked_bytes(&name.path()).unwrap_or(0);
-    }
-    let program = balancer(&mut ebpf)?;
-    program.load().map_err(|error| aya_error("load the program".to_owned(), error))?;
-    program.pin(instance.program()).map_err(|error| aya_error("pin the program".to_owned(), error))?;
+    let sizes = Sizes { rows: rows_for(config), processors };
+    let mut ebpf = load::load(instance, &object::bytes()?, sizes)?;
+    balancer(&mut ebpf)?
+        .pin(instance.program())
+        .map_err(|error| aya_error("pin the program".to_owned(), error))?;
 
     let maps = Maps::open(&instance.maps(), Access::Write)?;
     let network_namespace =
         current_namespace().map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
     let meta = abi::Meta {
         schema: abi::SCHEMA,
-        rows,
+        rows: sizes.rows,
         processors,
         network_namespace,
         phase: abi::PHASE_STARTING,
         ..abi::Meta::default()
     };
     maps.meta.set(&0, &meta)?;
-    Ok((ebpf, locked))
+    Ok(ebpf)
 }
 
-pub(crate) fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
-    let missing = || {
-        DatapathError::of_io("find the program `maglev` in the object", std::io::ErrorKind::NotFound.into())
-    };
-    ebpf.program_mut("maglev")
-        .ok_or_else(missing)?
-        .try_into()
-        .map_err(|error: aya::programs::ProgramError| aya_error("use the program `maglev`".to_owned(), error))
+/// How much memory the maps of an instance lock, in bytes.
+fn locked(instance: &Instance) -> Result<u64, DatapathError> {
+    let pins = fs::read_dir(instance.maps()).map_err(|error| DatapathError::of_io("read the pins", error))?;
+    Ok(pins.flatten().map(|pin| locked_bytes(&pin.path()).unwrap_or(0)).sum())
 }
 
 /// The rows that all services of `config` may have together.
@@ -194,7 +265,10 @@ fn require_forwarding(config: &Config, interface: &Interface) -> Result<(), Data
 ///
 /// When it is not running, or something of it cannot be taken away.
 pub fn down(instance: &Instance) -> Result<(), DatapathError> {
+    instance.require_not_a_viewers()?;
     if !instance.exists() {
+        // To one who may not look, nothing seems to be there.
+        instance.visible()?;
         return Err(DatapathError::not_running(instance));
     }
     let _others_wait = Instance::lock_all()?;
@@ -220,7 +294,7 @@ fn clear_away(instance: &Instance) -> Result<(), DatapathError> {
     // In another network namespace the same indexes are other interfaces'.
     let at_home = datapath.is_some_and(|datapath| datapath.is_at_home().unwrap_or(false));
     let interfaces: Vec<u32> =
-        instance.links()?.iter().filter_map(|link| link_interface(link).ok()).collect();
+        instance.links()?.iter().filter_map(|link| link_info(link).ok()).map(|link| link.interface).collect();
     instance.remove_links()?;
     if at_home {
         interfaces.into_iter().for_each(wait_until_free);

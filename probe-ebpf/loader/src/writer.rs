@@ -165,6 +165,11 @@ impl<'a> Writer<'a> {
     pub(crate) fn set_settings(&mut self, settings: &Settings, note: &Note) -> Result<(), DatapathError> {
         // One store, after which there is nothing to finish; what follows is for the record.
         self.maps.settings.set(&0, settings)?;
+        self.put_on_record(note)
+    }
+
+    /// Puts on record what is done already, and moves nothing.
+    pub(crate) fn put_on_record(&mut self, note: &Note) -> Result<(), DatapathError> {
         let notes = std::slice::from_ref(note);
         self.attempt(notes, |writer| {
             writer.mark_begun(writer.state.meta.generation)?;

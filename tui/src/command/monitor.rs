@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use maglev_probe::Instance;
+use maglev_probe::{DatapathError, Instance};
 
 use super::{Context, print};
 use crate::{
@@ -16,10 +16,10 @@ use crate::{
 
 /// Opens the monitor on the running datapath, or says what to run.
 pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
-    if !context.instance.exists() {
-        return Err(nothing_to_show(context));
-    }
-    let source = DatapathSource::open(&context.instance)?;
+    let source = match DatapathSource::open(&context.instance) {
+        Err(DatapathError::NotRunning { .. }) => return Err(nothing_to_show(context)),
+        source => source?,
+    };
     watch(&context.arguments.look, None, Box::new(source)).map(status)
 }
 

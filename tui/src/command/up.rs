@@ -1,15 +1,13 @@
 //! `up` and `down`.
 
 use humansize::{BINARY, format_size};
-use maglev_probe::Started;
+use maglev_probe::{Beginning, Replacement, Started};
+use nix::unistd::{Gid, Group};
 
 use super::{Context, config, print};
 use crate::{cli::Up, failure::Failure};
 
 pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
-    if words.viewers.is_some() {
-        return Err(super::not_yet("up --viewers"));
-    }
     if words.foreground {
         return Err(super::not_yet("up --foreground"));
     }
@@ -17,29 +15,66 @@ pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
     if !words.interfaces.is_empty() {
         config.datapath.interfaces.clone_from(&words.interfaces);
     }
-    let Started { interfaces, locked_bytes, warnings } = maglev_probe::up(&context.instance, &config)?;
+    let viewers = words.viewers.as_deref().map(group).transpose()?;
+    let Started { beginning, interfaces, services, locked_bytes, warnings } =
+        maglev_probe::up_with_viewers(&context.instance, &config, viewers)?;
     print::warnings(&warnings);
     if context.json() {
         let interfaces: Vec<_> = interfaces
             .iter()
             .map(|(name, mode)| serde_json::json!({ "name": name, "attached": mode }))
             .collect();
+        let replaced = match &beginning {
+            Beginning::Replaced(Replacement { from, to, made, .. }) => {
+                Some(serde_json::json!({ "from": from, "to": to, "maps-made": made }))
+            }
+            Beginning::New | Beginning::Running => None,
+        };
         return print::json(&serde_json::json!({
             "instance": context.instance.name(),
             "interfaces": interfaces,
             "locked-bytes": locked_bytes,
+            "replaced-program": replaced,
         }));
+    }
+    if let Beginning::Replaced(replacement) = &beginning {
+        print::line(&replaced(replacement))?;
     }
     for (name, mode) in &interfaces {
         print::line(&format!("attached to {name} ({mode})"))?;
     }
     print::line(&format!(
-        "instance {} is up: {} services, {} of memory locked, pins in {}",
+        "instance {} is up: {services} services, {} of memory locked, pins in {}",
         context.instance.name(),
-        config.services.len(),
         format_size(locked_bytes, BINARY),
         context.instance.folder().display(),
     ))
+}
+
+/// The number of a group, by name or number.
+fn group(words: &str) -> Result<u32, Failure> {
+    if let Ok(number) = words.parse() {
+        return Ok(number);
+    }
+    let found = Group::from_name(words).ok().flatten().map(|group| group.gid);
+    found.map(Gid::as_raw).ok_or_else(|| {
+        Failure::Refused(format!(
+            "maglev-top: there is no group {words:?}: `groupadd --system {words}` makes it, or name another one, by name or number"
+        ))
+    })
+}
+
+/// What came of putting this version's program in the place of another.
+fn replaced(replacement: &Replacement) -> String {
+    let Replacement { from, to, made, .. } = replacement;
+    let from = from.map_or_else(|| "one without a pin".to_owned(), |id| format!("program {id}"));
+    let made = match made.as_slice() {
+        [] => String::new(),
+        names => format!("; made what an older version did not have: {}", names.join(", ")),
+    };
+    format!(
+        "program {to} took the place of {from}; services and connections go on, and the configuration was not applied{made}"
+    )
 }
 
 pub(super) fn down(context: &Context<'_>) -> Result<(), Failure> {

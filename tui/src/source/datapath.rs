@@ -142,7 +142,8 @@ fn of_one_service(plans: Vec<Plan>) -> Plan {
 
 /// The file that the pinned state is: another one after `down` and `up`.
 fn pin_of(instance: &Instance) -> Option<u64> {
-    fs::metadata(instance.maps().join("meta")).map(|pin| pin.ino()).ok()
+    let folder = instance.visible().ok()?;
+    fs::metadata(folder.join("maps/meta")).map(|pin| pin.ino()).ok()
 }
 
 /// Where it is attached: `eth0 (native), eth1 (generic)`.

@@ -1,33 +1,14 @@
-//! What the kernel says of links and programs.
+//! What the kernel says of programs, and of the memory of maps.
 
 use std::{
     fs, io, mem,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::Path,
 };
 
-use aya_obj::generated::{bpf_cmd, bpf_link_info, bpf_link_type, bpf_prog_info};
+use aya_obj::generated::{bpf_cmd, bpf_prog_info};
 
 use super::syscall::{bpf, empty_attribute, object_info, open_pin, owned};
-
-/// The interface that a pinned XDP link is attached to: its index, 0 once the interface is gone.
-pub(crate) fn link_interface(path: &Path) -> io::Result<u32> {
-    link_ends(path).map(|(interface, _)| interface)
-}
-
-/// What a pinned XDP link joins: an interface's index, 0 once the interface is gone, and a program's id.
-pub(crate) fn link_ends(path: &Path) -> io::Result<(u32, u32)> {
-    let link = open_pin(path, 0)?;
-    // SAFETY: the record is made of integers alone, for which zero is a value.
-    let mut info: bpf_link_info = unsafe { mem::zeroed() };
-    // SAFETY: a pinned link's descriptor is described by bpf_link_info.
-    unsafe { object_info(link.as_fd(), &mut info) }?;
-    if info.type_ != bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the link is not one of XDP"));
-    }
-    // SAFETY: the type says which member of the union it is.
-    Ok((unsafe { info.__bindgen_anon_1.xdp.ifindex }, info.prog_id))
-}
 
 /// The id of the program that is pinned at `path`, or that the link pinned there holds; `None` of anything else.
 pub(crate) fn pinned_program(path: &Path) -> io::Result<Option<u32>> {
@@ -40,12 +21,17 @@ pub(crate) fn pinned_program(path: &Path) -> io::Result<Option<u32>> {
     Ok(id.filter(|_| !is_map).and_then(|id| id.trim().parse().ok()))
 }
 
-/// The name of the program with that id, as the kernel cuts it.
-pub(crate) fn program_name(id: u32) -> io::Result<String> {
+/// The program with that id.
+pub(crate) fn program_by_id(id: u32) -> io::Result<OwnedFd> {
     let mut attribute = empty_attribute();
     attribute.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
     // SAFETY: the attribute holds an id and no address.
-    let program = unsafe { bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attribute) }.map(owned)?;
+    unsafe { bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attribute) }.map(owned)
+}
+
+/// The name of the program with that id, as the kernel cuts it.
+pub(crate) fn program_name(id: u32) -> io::Result<String> {
+    let program = program_by_id(id)?;
     // SAFETY: the record is made of integers alone, for which zero is a value.
     let mut info: bpf_prog_info = unsafe { mem::zeroed() };
     // SAFETY: a program's descriptor is described by bpf_prog_info.

@@ -13,7 +13,7 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_info, bpf_map_type};
 use bytemuck::Pod;
 
 use super::syscall::{bpf, empty_attribute, object_info, open_pin};
-use crate::error::MapError;
+use crate::{error::MapError, shape::MapShape};
 
 const BPF_F_RDONLY: u32 = 1 << 3;
 
@@ -68,15 +68,11 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
     /// The map behind a descriptor; `path` is its name in errors.
     pub(crate) fn of_descriptor(descriptor: OwnedFd, path: &Path, kind: MapKind) -> Result<Self, MapError> {
         let failed = |error| MapError::new("open", path, error);
-        let mut info: bpf_map_info = {
-            // SAFETY: the record is made of integers alone, for which zero is a value.
-            unsafe { mem::zeroed() }
-        };
-        // SAFETY: a map's descriptor is described by bpf_map_info.
-        unsafe { object_info(descriptor.as_fd(), &mut info) }.map_err(failed)?;
-        let found = (info.type_, info.key_size as usize, info.value_size as usize);
-        let expected = (kind.number(), size_of::<K>(), size_of::<V>());
-        if found != expected {
+        let info = map_info(descriptor.as_fd()).map_err(failed)?;
+        let (key, value) = (size_of::<K>(), size_of::<V>());
+        let expected = MapShape { kind: kind.number(), key, value, entries: None, flags: None };
+        let found = shape(&info);
+        if !found.fits(&expected) {
             return Err(MapError::Shape { path: path.to_owned(), found, expected });
         }
         Ok(Self { descriptor, path: path.to_owned(), entries: info.max_entries, kind, types: PhantomData })
@@ -84,14 +80,12 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
 
     /// The kernel's number for the map: two descriptors of one number are of one map.
     pub(crate) fn id(&self) -> Result<u32, MapError> {
-        let mut info: bpf_map_info = {
-            // SAFETY: the record is made of integers alone, for which zero is a value.
-            unsafe { mem::zeroed() }
-        };
-        // SAFETY: a map's descriptor is described by bpf_map_info.
-        unsafe { object_info(self.descriptor.as_fd(), &mut info) }
-            .map_err(|error| self.failed("look at", error))?;
-        Ok(info.id)
+        map_info(self.as_fd()).map(|info| info.id).map_err(|error| self.failed("look at", error))
+    }
+
+    /// Where it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How many entries there is room for.
@@ -217,6 +211,31 @@ impl<K, V> AsFd for KernelMap<K, V> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// The shape of the map pinned at `path`.
+pub(crate) fn shape_of_pin(path: &Path) -> Result<MapShape, MapError> {
+    let failed = |error| MapError::new("look at", path, error);
+    let descriptor = open_pin(path, BPF_F_RDONLY).map_err(failed)?;
+    map_info(descriptor.as_fd()).map(|info| shape(&info)).map_err(failed)
+}
+
+const fn shape(info: &bpf_map_info) -> MapShape {
+    MapShape {
+        kind: info.type_,
+        key: info.key_size as usize,
+        value: info.value_size as usize,
+        entries: Some(info.max_entries),
+        flags: Some(info.map_flags),
+    }
+}
+
+fn map_info(descriptor: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
+    // SAFETY: the record is made of integers alone, for which zero is a value.
+    let mut info: bpf_map_info = unsafe { mem::zeroed() };
+    // SAFETY: a map's descriptor is described by bpf_map_info.
+    unsafe { object_info(descriptor, &mut info) }?;
+    Ok(info)
 }
 
 /// How many entries a batch call handled.

@@ -1,6 +1,6 @@
 //! Loading the program without attaching it: whether this kernel takes it.
 
-use crate::{attach::aya_error, error::DatapathError, object, up::balancer};
+use crate::{attach::aya_error, error::DatapathError, load::balancer, object};
 
 /// A program that the kernel took, and that is gone again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
