@@ -12,6 +12,7 @@ mod decap;
 mod flows;
 mod identity;
 mod service;
+mod trace;
 mod verdict;
 
 pub use counters::{BackendCounters, ServiceCounters};
@@ -29,6 +30,7 @@ pub use service::{
     FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS,
     TRACKING_NEVER, TRACKING_SETTLING,
 };
+pub use trace::{TRACE_ROOM, TraceFilter, TraceRecord, TraceState};
 pub use verdict::{DecapVerdict, Verdict};
 
 /// The version of everything in this crate. A datapath with another one is not adopted.
@@ -52,6 +54,8 @@ pub mod program {
     pub const MAGLEV: &str = "maglev";
     /// What takes the outer header off at a backend.
     pub const DECAP: &str = "maglev_decap";
+    /// The balancer that traces, which is an object of its own.
+    pub const TRACE: &str = "maglev_trace";
 }
 
 /// The names of the maps: in the object, and under `maps/` in the instance's folder.
@@ -95,6 +99,18 @@ pub mod map {
     pub const CLOCK: &str = "clock";
     /// [`DecapVerdict`](crate::DecapVerdict) → packets, per processor.
     pub const DECAP_VERDICTS: &str = "decap_verdicts";
+    /// 0 → the program that packets are handed over to, while somebody traces. It is pinned nowhere: the kernel empties
+    /// it when the last process that has it open is gone, however it went.
+    pub const TRACERS: &str = "tracers";
+    /// 0 → [`TraceFilter`](crate::TraceFilter); the tracer's own.
+    pub const TRACE_FILTER: &str = "trace_filter";
+    /// 0 → [`TraceState`](crate::TraceState), per processor; the tracer's own.
+    pub const TRACE_STATE: &str = "trace_state";
+    /// A ring of [`TraceRecord`](crate::TraceRecord)s; the tracer's own.
+    pub const TRACE_RECORDS: &str = "trace_records";
+
+    /// Those that are pinned nowhere, and go with whoever has them open.
+    pub const UNPINNED: [&str; 4] = [TRACERS, TRACE_FILTER, TRACE_STATE, TRACE_RECORDS];
 }
 
 // The maps outlive the program that made them: a layout that shifts by accident would be read wrongly by the next one.
@@ -106,6 +122,9 @@ const _: () = {
     assert!(size_of::<Settings>() == 48);
     assert!(size_of::<BackendCounters>() == 40);
     assert!(size_of::<ServiceCounters>() == 40);
+    assert!(size_of::<TraceFilter>() == 40 && offset_of!(TraceFilter, deadline) == 16);
+    assert!(size_of::<TraceRecord>() == 104 && offset_of!(TraceRecord, length) == 48);
+    assert!(size_of::<TraceState>() == 128 && offset_of!(TraceState, record) == 24);
     assert!(size_of::<FlowKey>() == 24);
     assert!(size_of::<SettlingFlow>() == 40);
     assert!(size_of::<SettlingBucket>() == 8 + 40 * FLOWS_PER_BUCKET);

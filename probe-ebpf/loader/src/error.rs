@@ -222,6 +222,19 @@ pub enum DatapathError {
         #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Somebody traces already.
+    #[error("{}: one at a time", tracing(*.0))]
+    TracedAlready(Option<u32>),
+    /// The running program does not hand packets over.
+    #[error(
+        "the program of instance {0} is another version's and cannot be traced: `maglev-top up` puts this version's in its place"
+    )]
+    NotTraceable(String),
+    /// What was traced is there no more.
+    #[error(
+        "the trace has ended: the program of instance {0} has been replaced or taken down; begin it anew"
+    )]
+    TraceEnded(String),
     /// A change does not fit.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -304,6 +317,13 @@ impl From<MapError> for DatapathError {
             }
             error => Self::Map(error),
         }
+    }
+}
+
+fn tracing(process: Option<u32>) -> String {
+    match process {
+        Some(process) => format!("process {process} is tracing this instance"),
+        None => "somebody is tracing this instance".to_owned(),
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn shapes(object: &[u8], sizes: Sizes) -> Result<BTreeMap<String, Map
         .maps
         .iter()
         // What the compiler makes of constants is no map of ours, and its name no pin's.
-        .filter(|(name, _)| !name.starts_with('.'))
+        .filter(|(name, _)| !name.starts_with('.') && !map::UNPINNED.contains(&name.as_str()))
         .map(|(name, map)| {
             let shape = MapShape {
                 kind: map.map_type(),
@@ -82,6 +82,13 @@ pub(crate) fn shapes(object: &[u8], sizes: Sizes) -> Result<BTreeMap<String, Map
 /// Loads the object on the maps that are pinned in the instance's folder; those that are not there are made and pinned.
 /// The caller has seen to it that those that are there are of the right shape.
 pub(crate) fn load(instance: &Instance, object: &[u8], sizes: Sizes) -> Result<Ebpf, DatapathError> {
+    let mut ebpf = load_maps(instance, object, sizes)?;
+    balancer(&mut ebpf)?.load().map_err(|error| aya_error("load the program".to_owned(), error))?;
+    Ok(ebpf)
+}
+
+/// The same, without its programs.
+pub(crate) fn load_maps(instance: &Instance, object: &[u8], sizes: Sizes) -> Result<Ebpf, DatapathError> {
     let names: Vec<String> = shapes(object, sizes)?.into_keys().collect();
     let mut loader = EbpfLoader::new();
     for name in &names {
@@ -90,15 +97,18 @@ pub(crate) fn load(instance: &Instance, object: &[u8], sizes: Sizes) -> Result<E
             loader.map_max_entries(name, entries);
         }
     }
-    let mut ebpf = loader.load(object).map_err(|error| aya_error("load the maps".to_owned(), error))?;
-    balancer(&mut ebpf)?.load().map_err(|error| aya_error("load the program".to_owned(), error))?;
-    Ok(ebpf)
+    loader.load(object).map_err(|error| aya_error("load the maps".to_owned(), error))
 }
 
 /// The balancer of a loaded object.
 pub(crate) fn balancer(ebpf: &mut Ebpf) -> Result<&mut Xdp, DatapathError> {
-    let attempted = || format!("use the program `{}`", program::MAGLEV);
-    ebpf.program_mut(program::MAGLEV)
+    xdp(ebpf, program::MAGLEV)
+}
+
+/// The program of that name in a loaded object.
+pub(crate) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, DatapathError> {
+    let attempted = || format!("use the program `{name}`");
+    ebpf.program_mut(name)
         .ok_or_else(|| DatapathError::of_io(&attempted(), std::io::ErrorKind::NotFound.into()))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| aya_error(attempted(), error))

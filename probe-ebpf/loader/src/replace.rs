@@ -71,7 +71,7 @@ pub(crate) fn missing(error: DatapathError, folder: &Path, instance: &str) -> Da
 }
 
 /// The maps that the instance does not have; an error where one cannot be made anew, or is not what it should be.
-fn absent_maps(
+pub(crate) fn absent_maps(
     instance: &Instance,
     shapes: &BTreeMap<String, MapShape>,
 ) -> Result<Vec<String>, DatapathError> {

@@ -17,7 +17,7 @@ use crate::{
     maps::{BACKENDS, SERVICES, SLOTS},
     parse::{self, Packet, Wide},
     rows::Cell,
-    settling, tracked,
+    settling, trace, tracked,
 };
 
 /// What became of a packet.
@@ -59,12 +59,14 @@ fn send(context: &XdpContext, packet: &Packet, service: &ServiceRecord) -> Resul
     count::slot(service, slot);
     let word = SlotWord(Cell::of(&SLOTS, slot).ok_or(Verdict::Inconsistent)?.load());
     let flow = Flow { packet, service, hash, slot, word, now: clock::milliseconds() };
+    trace::slot(&flow);
     let choice = match service.tracking {
         TRACKING_NEVER => Choice::of(flow.backend_or_owner(word.owner())?),
         TRACKING_SETTLING => settling::choose(&flow)?,
         TRACKING_ALWAYS => tracked::choose(&flow)?,
         _ => return Err(Verdict::Inconsistent),
     };
+    trace::chosen(choice.backend.number);
     let outcome = forward::forward(context, &flow, &choice)?;
     count::sent(&flow, &choice);
     Ok(outcome)

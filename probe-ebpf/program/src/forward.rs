@@ -22,6 +22,7 @@ use crate::{
     maps::SETTINGS,
     packet::{self, Address, Ethernet, Hardware, Ipv6},
     parse::Wide,
+    trace,
 };
 
 /// `AF_INET`, which is 2 on every Linux.
@@ -236,6 +237,7 @@ fn hop(ingress: u32, answer: &Lookup) -> Hop {
 /// Lets the frame go.
 #[inline(always)]
 fn leave(hop: &Hop) -> Outcome {
+    trace::leaves(hop.destination, hop.interface);
     match hop.interface {
         None => Outcome { verdict: Verdict::Transmitted, action: xdp_action::XDP_TX },
         Some(interface) => {

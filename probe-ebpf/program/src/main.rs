@@ -19,15 +19,31 @@ mod packet;
 mod parse;
 mod rows;
 mod settling;
+mod trace;
 mod tracked;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 
 /// The balancer.
+#[cfg(not(feature = "trace"))]
 #[xdp(frags)]
 fn maglev(context: XdpContext) -> u32 {
-    let outcome = balance::balance(&context);
+    handle(&context)
+}
+
+/// The balancer, while somebody traces.
+#[cfg(feature = "trace")]
+#[xdp(frags)]
+fn maglev_trace(context: XdpContext) -> u32 {
+    handle(&context)
+}
+
+#[inline(always)]
+fn handle(context: &XdpContext) -> u32 {
+    trace::begin(context);
+    let outcome = balance::balance(context);
     count::verdict(outcome.verdict);
+    trace::end(&outcome);
     outcome.action
 }
 

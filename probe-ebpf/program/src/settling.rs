@@ -8,6 +8,7 @@ use crate::{
     maps::{DEADLINES, SETTLE_LIMITS},
     memory::Bucket,
     rows::Cell,
+    trace,
 };
 
 /// The backend for a packet of a service that remembers the flows of settling slots.
@@ -83,6 +84,7 @@ fn recall(flow: &Flow, key: &FlowKey, bucket: Option<Bucket>) -> Recalled {
         && let Some(backend) = Backend::present(memory.word.owner())
         && backend.record.generation == memory.generation
     {
+        trace::remembered(backend.number);
         Recalled::At { owner: backend.number, active: backend.record.state == BACKEND_ACTIVE }
     } else {
         Recalled::Nothing

@@ -7,6 +7,7 @@ use crate::{
     balance::{Backend, Choice, Flow},
     maps::TRACKED,
     packet::protocol,
+    trace,
 };
 
 /// An entry is refreshed only where that gains at least so many milliseconds, or the sixteenth part of the settle
@@ -41,6 +42,7 @@ fn recall(flow: &Flow) -> Option<Backend> {
     if !holds {
         return None;
     }
+    trace::remembered(backend.number);
     if silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16 {
         // SAFETY: as above; one aligned store.
         unsafe { (&raw mut (*entry).last_packet).write_volatile(flow.now) };

@@ -12,7 +12,7 @@ use std::{
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_info, bpf_map_type};
 use bytemuck::Pod;
 
-use super::syscall::{bpf, empty_attribute, object_info, open_pin};
+use super::syscall::{bpf, empty_attribute, object_info, open_pin, owned};
 use crate::{error::MapError, shape::MapShape};
 
 const BPF_F_RDONLY: u32 = 1 << 3;
@@ -35,6 +35,8 @@ pub(crate) enum MapKind {
     Array,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     PerProcessorArray,
+    /// `BPF_MAP_TYPE_PROG_ARRAY`: descriptors of programs are written, their ids read.
+    Programs,
 }
 
 impl MapKind {
@@ -43,6 +45,7 @@ impl MapKind {
             Self::Hash => bpf_map_type::BPF_MAP_TYPE_HASH as u32,
             Self::Array => bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
             Self::PerProcessorArray => bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+            Self::Programs => bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32,
         }
     }
 }
@@ -242,6 +245,22 @@ fn map_info(descriptor: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
 pub(super) fn batch_count(attribute: &bpf_attr) -> u32 {
     // SAFETY: the attribute was made for a batch call, and every member of the union is made of integers.
     unsafe { attribute.batch.count }
+}
+
+/// The map of that name among those that a program has, given by their ids.
+pub(crate) fn map_among(ids: &[u32], name: &str) -> io::Result<Option<OwnedFd>> {
+    for &id in ids {
+        let mut attribute = empty_attribute();
+        attribute.__bindgen_anon_6.__bindgen_anon_1.map_id = id;
+        // SAFETY: the attribute holds an id and no address.
+        let map = unsafe { bpf(bpf_cmd::BPF_MAP_GET_FD_BY_ID, &mut attribute) }.map(owned)?;
+        let found = map_info(map.as_fd())?.name;
+        let found = found.iter().take_while(|&&byte| byte != 0).map(|&byte| byte.cast_unsigned());
+        if found.eq(name.bytes()) {
+            return Ok(Some(map));
+        }
+    }
+    Ok(None)
 }
 
 /// How many processors a map per processor has values for.
