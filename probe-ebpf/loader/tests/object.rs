@@ -11,10 +11,10 @@ use std::{
 
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
-    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event, FlowKey,
-    MAX_BACKENDS, MAX_SERVICES, Meta, Row, SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey,
-    ServiceRecord, Settings, SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow,
-    Verdict, map, program,
+    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event,
+    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, MAX_BACKENDS, MAX_SERVICES, Meta, Row,
+    SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket,
+    TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map, program,
 };
 
 fn root() -> &'static Path {
@@ -71,6 +71,9 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
         (map::SLOT_HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
         (map::BACKEND_COUNTERS, entry::<u32, BackendCounters>(PERCPU_ARRAY, MAX_BACKENDS, 0)),
         (map::SERVICE_COUNTERS, entry::<u32, ServiceCounters>(PERCPU_ARRAY, MAX_SERVICES + 1, 0)),
+        (map::FRAGMENTS, entry::<FragmentKey, FirstFragment>(LRU_HASH, FRAGMENTED_PACKETS, 0)),
+        (map::ASIDE, entry::<u32, [u64; 16]>(PERCPU_ARRAY, 1, 0)),
+        (map::QUESTION, entry::<u32, [u64; 8]>(PERCPU_ARRAY, 1, 0)),
         (map::CLOCK, entry::<u32, [u64; 2]>(PERCPU_ARRAY, 1, 0)),
         (map::VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, Verdict::COUNT, 0)),
         (map::SETTLING_FLOWS, entry::<u32, SettlingBucket>(ARRAY, SETTLING_BUCKETS, 0)),

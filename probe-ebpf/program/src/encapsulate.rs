@@ -6,9 +6,10 @@ use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use maglev_probe_abi::{Settings, Verdict};
 
 use crate::{
-    balance::Flow,
-    packet::{self, Address, Ethernet, Half, Hardware, Ipv4, Ipv6, LongAddress, protocol},
-    parse::Wide,
+    datagram::Wide,
+    forward::Forwarding,
+    packet::{self, Address, Ethernet, Half, Hardware, Ipv4, Ipv6, LongAddress, Routed, protocol},
+    parse::Packet,
 };
 
 /// How many routers a tunnel may lead through.
@@ -32,16 +33,17 @@ impl Outer for Ipv6 {
     const KIND: Half = Ethernet::IPV6;
 }
 
-/// Ethernet and IP, as they stand in front of a packet in a tunnel.
+/// Ethernet and IP, as they stand in front of a packet in a tunnel, and how that packet begins.
 #[repr(C)]
 struct Front<Header> {
     ethernet: Ethernet,
     outer: Header,
+    inner: Routed,
 }
 
 /// The outer header for a packet to a backend that has an IPv4 address.
 #[inline(always)]
-pub(crate) fn ipv4_header(settings: &Settings, flow: &Flow, backend: Address) -> Result<Ipv4, Verdict> {
+pub(crate) fn ipv4_header(settings: &Settings, flow: &Forwarding, backend: Address) -> Result<Ipv4, Verdict> {
     let length = u16::try_from(flow.packet.length + Ipv4::LENGTH as u32).map_err(|_| Verdict::TooBig)?;
     let mask = u32::from_ne_bytes(settings.tunnel_host_mask_v4);
     // A source of its own for each flow, if there is a prefix: the backend's queues are chosen by it.
@@ -64,7 +66,7 @@ pub(crate) fn ipv4_header(settings: &Settings, flow: &Flow, backend: Address) ->
 
 /// The outer header for a packet to a backend that has an IPv6 address.
 #[inline(always)]
-pub(crate) fn ipv6_header(settings: &Settings, flow: &Flow, backend: Wide) -> Result<Ipv6, Verdict> {
+pub(crate) fn ipv6_header(settings: &Settings, flow: &Forwarding, backend: Wide) -> Result<Ipv6, Verdict> {
     // The whole packet's, with the outer header: the kernel is asked for the way of it in sixteen bits.
     u16::try_from(flow.packet.length + Ipv6::LENGTH as u32).map_err(|_| Verdict::TooBig)?;
     // SAFETY: all bytes are valid, and stand as they lie in memory.
@@ -86,7 +88,7 @@ pub(crate) fn ipv6_header(settings: &Settings, flow: &Flow, backend: Wide) -> Re
 
 /// What an outer header calls the packet inside.
 #[inline(always)]
-fn inner_protocol(flow: &Flow) -> u8 {
+fn inner_protocol(flow: &Forwarding) -> u8 {
     if flow.packet.family == 6 { protocol::IPV6 } else { protocol::IPV4 }
 }
 
@@ -106,10 +108,12 @@ fn checksum(header: &Ipv4) -> Half {
     !(sum as Half)
 }
 
-/// Puts the header between the packet and a new Ethernet header.
+/// Puts the header between the packet and a new Ethernet header, and counts the packet's time to live down: what is sent
+/// by a tunnel is forwarded (RFC 2003, RFC 2473).
 #[inline(always)]
 pub(crate) fn push<Header: Outer>(
     context: &XdpContext,
+    packet: &Packet,
     destination: Hardware,
     source: Hardware,
     outer: &Header,
@@ -122,5 +126,6 @@ pub(crate) fn push<Header: Outer>(
     let front: &mut Front<Header> = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::NoHeadroom)?;
     front.ethernet = Ethernet { destination, source, kind: Header::KIND };
     front.outer = *outer;
+    front.inner.count_down(packet.family);
     Ok(())
 }

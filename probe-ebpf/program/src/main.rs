@@ -7,12 +7,16 @@
 #![no_std]
 #![no_main]
 
+mod aside;
 mod balance;
 mod clock;
 mod count;
+mod datagram;
 mod decapsulate;
 mod encapsulate;
 mod forward;
+mod fragments;
+mod link;
 mod maps;
 mod memory;
 mod packet;

@@ -20,7 +20,7 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
     if let Some(backend) = recall(flow) {
         return Ok(Choice::of(backend));
     }
-    let backend = flow.backend_or_owner(flow.word.owner())?;
+    let backend = Backend::or_owner(flow.word, flow.word.owner())?;
     // A connection that ends needs no memory.
     Ok(Choice { track: flow.packet.segment != Segment::Reset, ..Choice::of(backend) })
 }

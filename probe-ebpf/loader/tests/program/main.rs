@@ -5,6 +5,7 @@
 
 mod decap;
 mod forwarding;
+mod fragments;
 mod frames;
 mod hostile;
 mod ipv6;
@@ -14,4 +15,5 @@ mod routes;
 mod settling;
 mod slots;
 mod support;
+mod tags;
 mod tracking;

@@ -15,7 +15,7 @@ use maglev_probe_abi::{
 };
 
 use crate::{
-    frames::{client, udp},
+    frames::{client, routed, udp},
     support::{Outcome, Scene, UDP, XDP_DROP, XDP_REDIRECT, XDP_TX, wide},
 };
 
@@ -123,7 +123,7 @@ fn a_backend_on_the_segment_gets_the_packet_with_its_address() {
     let frame = datagram();
     let outcome = host.balance_resolved(&frame);
     assert_eq!((outcome.verdict, outcome.action), ("redirected", XDP_REDIRECT));
-    assert_eq!(outcome.frame, [&host.hop(), &frame[14..]].concat());
+    assert_eq!(outcome.frame, [host.hop(), routed(&frame[14..])].concat());
     let counters = host.scene.programs.backend_counters(1);
     assert_eq!((counters.packets, counters.new_connections), (1, 1), "the first one that was sent");
 }
@@ -139,7 +139,7 @@ fn a_tunnel_leads_by_the_interface_of_the_route() {
         assert_eq!(outcome.frame[..14], host.hop());
         let outer = Ipv4HeaderSlice::from_slice(&outcome.frame[14..]).unwrap();
         assert_eq!((outer.source_addr(), outer.destination_addr()), (BALANCER, address));
-        assert_eq!(outcome.frame[34..], frame[14..]);
+        assert_eq!(outcome.frame[34..], routed(&frame[14..]));
     }
 }
 
