@@ -30,7 +30,9 @@ impl Scratch {
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         let scratch = Self { folder };
-        fs::copy(maglev_top(), scratch.binary()).unwrap();
+        // By a process of its own: what this one has open for writing another test's child may have too, and then
+        // nobody can start it.
+        assert!(Command::new("cp").arg(maglev_top()).arg(scratch.binary()).status().unwrap().success());
         fs::write(scratch.config(), site.config.to_toml()).unwrap();
         scratch
     }

@@ -227,10 +227,10 @@ impl Preview {
     }
 
     fn stops(&self) -> &'static [Focus] {
-        if !self.last_active.is_empty() {
-            &[Focus::Cancel, Focus::Force, Focus::Act]
-        } else {
+        if self.last_active.is_empty() {
             &[Focus::Cancel, Focus::Act]
+        } else {
+            &[Focus::Cancel, Focus::Force, Focus::Act]
         }
     }
 
