@@ -96,7 +96,7 @@ impl Lacks {
                     return Err(MapError::Shape { path, found, expected: *expected }.into());
                 }
                 Err(error) if error.absent_pin().is_some() && is_replaceable(name) => {
-                    absent.push(name.clone())
+                    absent.push(name.clone());
                 }
                 Err(error) => return Err(missing(error, instance.folder(), instance.name())),
             }
