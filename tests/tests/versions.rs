@@ -342,6 +342,28 @@ fn counts_go_on_in_a_larger_map_where_a_version_has_more_of_them() {
 }
 
 #[test]
+fn an_earlier_version_takes_over_from_one_that_counts_more() {
+    let Some(site) = Site::start(&Plot { table_size: 251, weights: vec![100; 3], ..Plot::default() }) else {
+        return;
+    };
+    let scratch = Scratch::new(&site);
+    let instance = site.datapath.instance().clone();
+    let pin = instance.maps().join("verdicts");
+    let known: PerCpuArray<MapData, u64> =
+        Map::PerCpuArray(MapData::from_pin(&pin).unwrap()).try_into().unwrap();
+    let large = PerCpuArray::<MapData, u64>::create(known.len() + 2, 0).unwrap();
+    fs::remove_file(&pin).unwrap();
+    large.pin(&pin).unwrap();
+    let before = links(&site);
+    let done = document(&up(&site, &scratch, Some(&scratch.object())));
+    assert_eq!(done["replaced-program"]["maps-grown"], serde_json::json!([]));
+    assert_eq!(links(&site)[0].0, before[0].0);
+    site.connect().request().unwrap();
+    let sample = Datapath::open(&instance).unwrap().sample().unwrap();
+    assert!(sample.verdicts.iter().map(|(_, count)| count).sum::<u64>() > 3, "{:?}", sample.verdicts);
+}
+
+#[test]
 fn a_map_that_is_missing_is_made_where_it_may_be_empty() {
     let Some(site) = Site::start(&Plot { table_size: 251, weights: vec![100; 3], ..Plot::default() }) else {
         return;

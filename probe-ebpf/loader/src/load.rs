@@ -48,6 +48,13 @@ pub(crate) fn is_outgrown(map: &str, found: &MapShape, expected: &MapShape) -> b
         && found.fits(&MapShape { entries: found.entries, ..*expected })
 }
 
+/// Whether the map of that name that is `found` has the counts of a later version beside those that are `expected`.
+pub(crate) fn has_more(map: &str, found: &MapShape, expected: &MapShape) -> bool {
+    GROWING.contains(&map)
+        && found.entries > expected.entries
+        && found.fits(&MapShape { entries: found.entries, ..*expected })
+}
+
 /// Whether an empty map can take the place of one that is missing.
 pub(crate) fn is_replaceable(map: &str) -> bool {
     !ESSENTIAL.contains(&map)

@@ -18,7 +18,7 @@ use crate::{
     error::{DatapathError, MapError},
     instance::Instance,
     kernel::{Access, KernelMap, MapKind, link_info, program_by_id, replace_under_link, shape_of_pin},
-    load::{self, Sizes, balancer, beside, is_outgrown, is_replaceable},
+    load::{self, Sizes, balancer, beside, has_more, is_outgrown, is_replaceable},
     object,
     shape::MapShape,
     state,
@@ -90,7 +90,7 @@ impl Lacks {
         for (name, expected) in shapes {
             let path = instance.maps().join(name);
             match shape_of_pin(&path).map_err(DatapathError::from) {
-                Ok(found) if found.fits(expected) => {}
+                Ok(found) if found.fits(expected) || has_more(name, &found, expected) => {}
                 Ok(found) if is_outgrown(name, &found, expected) => outgrown.push(name.clone()),
                 Ok(found) => {
                     return Err(MapError::Shape { path, found, expected: *expected }.into());
