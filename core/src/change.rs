@@ -102,6 +102,16 @@ impl Change {
         }
     }
 
+    /// Whether a backend in that state is as this change would leave it: then there is nothing to do.
+    #[must_use]
+    pub fn is_done_in(&self, state: BackendState) -> bool {
+        match self {
+            Self::Drain(_) => state == BackendState::Draining,
+            Self::Undrain(_) => state == BackendState::Active,
+            Self::Add(_) | Self::Remove(_) | Self::SetWeight(..) => false,
+        }
+    }
+
     /// Makes the change to `service`, or leaves it as it was.
     ///
     /// `force` allows what leaves the service without an active backend.

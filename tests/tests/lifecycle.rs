@@ -128,6 +128,7 @@ fn a_machine_leaves_all_its_services_in_one_change() {
     assert_eq!(site.sample().state_version, version, "a refused change has changed something");
     assert!(site.service("dns").backends.iter().any(|backend| backend.name == "b3"));
 
+    let _held = site.connect_to("b3", 1);
     let late =
         run(site, &["backend", "drain", "--address", &last, "--force", "--wait", "--timeout", "100ms"]);
     assert_eq!(late.status.code(), Some(1));

@@ -64,6 +64,43 @@ fn a_backend_drains_from_the_keyboard_with_cancel_in_the_way() {
 }
 
 #[test]
+fn a_machine_drains_everywhere_from_the_keyboard_until_it_is_safe_to_remove() {
+    let Some(site) = Site::start(&Plot { settle_time: "2s", ..Plot::default() }) else { return };
+    let mut connections = site.connect_to("b1", 3);
+    let states = || ["web", "dns"].map(|service| site.service(service).backends[0].state);
+    let mut monitor = open(&site);
+    go_to_web(&mut monitor);
+    let address = site.spare("b1").address.ip().to_string();
+
+    monitor.press("D");
+    monitor.wait_for(&format!("drain {address} in 2 services"));
+    monitor.wait_for("[>Cancel<]");
+    monitor.press("\t\r");
+    monitor.wait_for("DRAINING");
+    assert_eq!(states(), [BackendState::Draining; 2]);
+    let events = site.sample().events;
+    assert_eq!(events[events.len() - 2].at, events[events.len() - 1].at, "it was not one change");
+    for _ in 0..10 {
+        for connection in &mut connections {
+            connection.request().unwrap();
+        }
+        monitor.watch(Duration::from_millis(300));
+        let text = monitor.text();
+        assert!(!text.contains("b1 drains: quiet for 2 s"), "it is called quiet under load:\n{text}");
+    }
+    monitor.wait_until("it is quiet", |screen| {
+        screen.lines().any(|line| line.contains("b1 drains: quiet for") && line.contains(": safe to remove"))
+    });
+    monitor.press("u");
+    monitor.wait_for(&format!("Undo: enable {address} in 2 services"));
+    monitor.press("\t\r");
+    monitor.wait_until("it is active again", |screen| !screen.contains("DRAINING"));
+    assert_eq!(states(), [BackendState::Active; 2]);
+    monitor.press("q");
+    assert_eq!(monitor.end(), 0);
+}
+
+#[test]
 fn a_killed_monitor_leaves_traffic_flowing_and_the_next_one_adopts_it() {
     let Some(site) = Site::start(&Plot::default()) else { return };
     let mut connections: Vec<_> = (0..20).map(|_| site.connect()).collect();

@@ -7,6 +7,7 @@ use clap::Parser as _;
 pub mod cli;
 mod command;
 pub mod demo;
+pub(crate) mod drain;
 pub mod failure;
 pub mod monitor;
 pub mod simulation;

@@ -19,7 +19,7 @@ use maglev_core::{
 
 pub use self::demonstration::{demonstration, spares};
 use self::{balancer::Balancer, flows::Traffic};
-use crate::source::{ChangeRequest, Identity, Source, SourceError};
+use crate::source::{ChangeRequest, Identity, ServiceChanges, Source, SourceError};
 
 /// How far a simulation moves at a time: an owner that changes is seen by flows that soon.
 const STEP: Duration = Duration::from_millis(100);
@@ -44,6 +44,14 @@ pub struct Simulation {
     processors: [u64; PROCESSORS],
     events: Vec<Event>,
     actor: String,
+}
+
+/// What a request makes of one service.
+struct Planned {
+    /// Which of the balancers it is.
+    index: usize,
+    plan: Plan,
+    target: Service,
 }
 
 #[derive(Debug)]
@@ -161,21 +169,25 @@ impl Simulation {
         });
     }
 
-    fn planned(&self, request: &ChangeRequest) -> Result<(usize, Plan, Service), SourceError> {
+    /// What a request makes of each service that it names.
+    fn planned(&self, request: &ChangeRequest) -> Result<Vec<Planned>, SourceError> {
         if let Some(seen) = request.state_version.filter(|seen| *seen != self.state_version) {
             let message =
                 format!("the state changed meanwhile (version {seen} is now {})", self.state_version);
             return Err(SourceError { message, stale: true });
         }
+        request.services.iter().map(|one| self.planned_one(one, request.force)).collect()
+    }
+
+    fn planned_one(&self, asked: &ServiceChanges, force: bool) -> Result<Planned, SourceError> {
         let index = self
             .balancers
             .iter()
-            .position(|(balancer, _)| balancer.service().name == request.service)
-            .ok_or_else(|| refused(format!("there is no service {}", request.service)))?;
+            .position(|(balancer, _)| balancer.service().name == asked.service)
+            .ok_or_else(|| refused(format!("there is no service {}", asked.service)))?;
         let service = self.balancers[index].0.service();
-        let (plan, target) =
-            Plan::of_changes(service, &request.changes, &self.seed, request.force).map_err(refused)?;
-        Ok((index, plan, target))
+        let (plan, target) = Plan::of_changes(service, &asked.changes, &self.seed, force).map_err(refused)?;
+        Ok(Planned { index, plan, target })
     }
 }
 
@@ -210,26 +222,30 @@ impl Source for Simulation {
         })
     }
 
-    fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
-        self.planned(request).map(|(_, plan, _)| plan)
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
+        self.planned(request).map(|planned| planned.into_iter().map(|one| one.plan).collect())
     }
 
-    fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.catch_up();
-        let (index, plan, target) = self.planned(request)?;
-        let now = self.elapsed;
-        self.balancers[index]
-            .0
-            .become_service(target, &self.seed, &mut self.next_id, now)
-            .map_err(refused)?;
+        let planned = self.planned(request)?;
+        let mut plans = Vec::with_capacity(planned.len());
+        for (Planned { index, plan, target }, asked) in planned.into_iter().zip(&request.services) {
+            let now = self.elapsed;
+            self.balancers[index]
+                .0
+                .become_service(target, &self.seed, &mut self.next_id, now)
+                .map_err(refused)?;
+            let action = asked.changes.first().map_or("apply", |change| change.action());
+            let backend = match asked.changes.as_slice() {
+                [change] => change.backend().to_owned(),
+                _ => String::new(),
+            };
+            self.record(&asked.service, action, &backend, plan.moved, plan.minimum);
+            plans.push(plan);
+        }
         self.state_version += 2;
-        let action = request.changes.first().map_or("apply", |change| change.action());
-        let backend = match request.changes.as_slice() {
-            [change] => change.backend().to_owned(),
-            _ => String::new(),
-        };
-        self.record(&request.service, action, &backend, plan.moved, plan.minimum);
-        Ok(plan)
+        Ok(plans)
     }
 
     fn spares(&self) -> Vec<Backend> {

@@ -20,19 +20,19 @@ pub trait Source: Send {
     /// When it cannot be read this time. The monitor says so and asks again.
     fn sample(&mut self) -> Result<Sample, SourceError>;
 
-    /// Says what a change would move, and changes nothing.
+    /// Says what a change would move in each service, and changes nothing.
     ///
     /// # Errors
     ///
     /// When the change does not fit the state as it is.
-    fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError>;
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError>;
 
-    /// Makes a change.
+    /// Makes a change, as a whole or not at all, and says what it moved in each service.
     ///
     /// # Errors
     ///
     /// When it was refused or failed; the error says what holds now.
-    fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError>;
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError>;
 
     /// Backends that are known to be there and are in no service yet: offered when one is added.
     fn spares(&self) -> Vec<maglev_core::service::Backend> {
@@ -66,14 +66,30 @@ pub struct Identity {
 /// A change that an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeRequest {
-    /// The service's name.
-    pub service: String,
-    /// What to do to it, in this order, as one change.
-    pub changes: Vec<Change>,
-    /// Allow what leaves the service without an active backend.
+    /// What to do to each service; all of it is one change. A service stands here once.
+    pub services: Vec<ServiceChanges>,
+    /// Allow what leaves a service without an active backend.
     pub force: bool,
     /// The state version that the operator saw; where another is in force, the change is refused.
     pub state_version: Option<u64>,
+}
+
+impl ChangeRequest {
+    /// A request to one service, whatever state is in force.
+    #[must_use]
+    pub fn of(service: &str, changes: Vec<Change>) -> Self {
+        let services = vec![ServiceChanges { service: service.to_owned(), changes }];
+        Self { services, force: false, state_version: None }
+    }
+}
+
+/// What is to be done to one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceChanges {
+    /// The service's name.
+    pub service: String,
+    /// What to do to it, in this order.
+    pub changes: Vec<Change>,
 }
 
 /// Why a source could not do what it was asked: what went wrong, and what to do.

@@ -62,15 +62,14 @@ fn a_source_outlives_the_datapath_and_adopts_the_next() {
 
     let first = source.sample().expect("maps are read");
     assert_eq!(first.services[0].backends.len(), 2);
-    let drain = ChangeRequest {
-        service: "web".to_owned(),
-        changes: vec![Change::Drain("b1".to_owned())],
-        force: false,
+    let request = |change| ChangeRequest {
         state_version: Some(first.state_version),
+        ..ChangeRequest::of("web", vec![change])
     };
+    let drain = request(Change::Drain("b1".to_owned()));
     let planned = source.plan(&drain).expect("it fits");
     assert_eq!(source.execute(&drain).expect("it fits"), planned);
-    let late = source.execute(&ChangeRequest { changes: vec![Change::Undrain("b1".to_owned())], ..drain });
+    let late = source.execute(&request(Change::Undrain("b1".to_owned())));
     assert!(late.expect_err("it was planned on another state").stale);
 
     end();

@@ -96,11 +96,11 @@ impl Source for Odd {
         Ok(Sample { taken_at: first.taken_at + self.began.elapsed(), ..first })
     }
 
-    fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.simulation.plan(request)
     }
 
-    fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.simulation.execute(request)
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use maglev_core::{
     change::Change,
     plan::Plan,
+    sample::{BackendSample, Sample, ServiceSample},
     service::{Backend, BackendState},
 };
 use maglev_probe::{Changed, Datapath, Placement, Request};
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     cli::{BackendAction, Drain, OneBackend},
+    drain,
     failure::Failure,
 };
 
@@ -37,8 +39,15 @@ pub(super) fn run(context: &Context<'_>, action: &BackendAction) -> Result<(), F
             change(context, &Asked::of(service, Change::Add(backend), false))
         }
         BackendAction::Drain(Drain { which, wait, timeout }) => {
-            let drained = each(context, which, Change::Drain)?;
-            if *wait { wait_until_quiet(context, &drained, *timeout) } else { Ok(()) }
+            if !*wait {
+                return each(context, which, Change::Drain).map(drop);
+            }
+            // Who waited in vain before may wait on.
+            let drained = match already_draining(context, which)? {
+                Some(drained) => drained,
+                None => each(context, which, Change::Drain)?,
+            };
+            wait_until_quiet(context, &drained, *timeout)
         }
         BackendAction::Undrain(which) => each(context, which, Change::Undrain).map(drop),
         BackendAction::Remove(which) => each(context, which, Change::Remove).map(drop),
@@ -72,7 +81,11 @@ fn list(context: &Context<'_>, wanted: Option<&str>) -> Result<(), Failure> {
             .iter()
             .map(|service| ListedService {
                 name: service.name.clone(),
-                backends: service.backends.iter().map(BackendReport::new).collect(),
+                backends: service
+                    .backends
+                    .iter()
+                    .map(|backend| BackendReport::new(service, backend))
+                    .collect(),
             })
             .collect();
         return print::json(&ListReport { services });
@@ -115,6 +128,37 @@ fn each(
     }
 }
 
+/// The backends that are asked for, each with its service, if all of them drain already; that is told.
+fn already_draining(
+    context: &Context<'_>,
+    which: &OneBackend,
+) -> Result<Option<Vec<(String, String)>>, Failure> {
+    let datapath = context.datapath()?;
+    let placements = match (&which.service, &which.name, which.address) {
+        (Some(service), Some(name), _) => {
+            let (service, _) = datapath.service(service)?;
+            let backend = service.backend(name).cloned();
+            backend.map(|backend| Placement { service: service.name, backend }).into_iter().collect()
+        }
+        (_, _, Some(address)) => datapath.machine(address)?.0,
+        _ => Vec::new(),
+    };
+    if placements.is_empty()
+        || placements.iter().any(|placement| placement.backend.state == BackendState::Active)
+    {
+        return Ok(None);
+    }
+    if context.json() {
+        print::json(&ChangesReport { changes: Vec::new() })?;
+    } else {
+        for Placement { service, backend } in &placements {
+            print::line(&format!("{} in service {service} drains already", backend.name))?;
+        }
+    }
+    let named = |placement: Placement| (placement.service, placement.backend.name);
+    Ok(Some(placements.into_iter().map(named).collect()))
+}
+
 fn each_of_machine(
     context: &Context<'_>,
     address: IpAddr,
@@ -131,12 +175,7 @@ fn each_of_machine(
     for Placement { service, backend } in &placements {
         let change = make(backend.name.clone());
         // Where it is so already there is nothing to do; elsewhere there may be.
-        let done = match &change {
-            Change::Drain(_) => backend.state == BackendState::Draining,
-            Change::Undrain(_) => backend.state == BackendState::Active,
-            Change::Add(_) | Change::Remove(_) | Change::SetWeight(..) => false,
-        };
-        if done {
+        if change.is_done_in(backend.state) {
             continue;
         }
         match asked.services.last_mut() {
@@ -203,6 +242,9 @@ pub(super) fn reports(changes: &[Change], plan: &Plan) -> Vec<ChangeReport> {
         .collect()
 }
 
+/// How far a rate looks back.
+const WINDOW: Duration = Duration::from_secs(1);
+
 /// Returns when the backends, each told with its service, have had no packet for the settle time.
 fn wait_until_quiet(
     context: &Context<'_>,
@@ -211,48 +253,65 @@ fn wait_until_quiet(
 ) -> Result<(), Failure> {
     let datapath = context.datapath()?;
     let begun = Instant::now();
+    // A look that is not too old, and one that is younger.
+    let (mut older, mut younger) = (Look::new(&datapath)?, None::<Look>);
     loop {
-        let mut holding = Vec::new();
-        for (service, name) in drained {
-            if let Some(held) = what_holds(&datapath, service, name, begun.elapsed())? {
-                holding.push(format!("{name} in service {service} still drains: {held}"));
-            }
-        }
+        let now = Look::new(&datapath)?;
+        let holding = drained
+            .iter()
+            .map(|(service, name)| now.what_holds(&datapath, service, name, &older))
+            .filter_map(Result::transpose)
+            .collect::<Result<Vec<_>, _>>()?;
         if holding.is_empty() {
             return Ok(());
         }
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
             return Err(Failure::Failed(holding.join("; ")));
         }
+        if younger.as_ref().is_none_or(|look| look.at.elapsed() >= WINDOW)
+            && let Some(look) = younger.replace(now)
+        {
+            older = look;
+        }
         thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// What keeps a draining backend from being safe to remove, in words; `None` once nothing does.
-fn what_holds(
-    datapath: &Datapath,
-    service: &str,
-    name: &str,
-    waited: Duration,
-) -> Result<Option<String>, Failure> {
-    let (known, _) = datapath.service(service)?;
-    let sample = datapath.sample()?;
-    let found = sample
-        .services
-        .iter()
-        .find(|sampled| sampled.name == known.name)
-        .and_then(|sampled| sampled.backends.iter().find(|backend| backend.name == name));
-    let Some(backend) = found else { return Ok(None) };
-    if backend.state == BackendState::Active {
-        return Err(Failure::Failed(format!("{name} is active again: somebody took the drain back")));
+/// One look at everything, and when it was.
+struct Look {
+    sample: Sample,
+    at: Instant,
+}
+
+impl Look {
+    fn new(datapath: &Datapath) -> Result<Self, Failure> {
+        Ok(Self { sample: datapath.sample()?, at: Instant::now() })
     }
-    // One that never had a packet is quiet since it began to drain.
-    let quiet = backend.quiet.unwrap_or(waited);
-    Ok((quiet < known.settle_time).then(|| {
-        format!(
-            "it had a packet {:.1} s ago, and its connections may be silent for {}",
-            quiet.as_secs_f64(),
-            humantime::format_duration(known.settle_time)
-        )
-    }))
+
+    fn find(&self, service: &str, name: &str) -> Option<(&ServiceSample, &BackendSample)> {
+        let service = self.sample.services.iter().find(|sampled| sampled.name == service)?;
+        Some((service, service.backends.iter().find(|backend| backend.name == name)?))
+    }
+
+    /// What keeps a draining backend from being safe to remove, in words; `None` once nothing does, or it has left.
+    fn what_holds(
+        &self,
+        datapath: &Datapath,
+        service: &str,
+        name: &str,
+        before: &Self,
+    ) -> Result<Option<String>, Failure> {
+        // It may be told by its address.
+        let (known, _) = datapath.service(service)?;
+        let Some((sampled, backend)) = self.find(&known.name, name) else { return Ok(None) };
+        if backend.state == BackendState::Active {
+            return Err(Failure::Failed(format!("{name} is active again: somebody took the drain back")));
+        }
+        let before = before
+            .find(&known.name, name)
+            .filter(|(_, earlier)| earlier.id == backend.id)
+            .map(|(_, earlier)| (earlier.counters.held_packets, self.at - before.at));
+        let held = drain::what_holds(sampled, backend, before);
+        Ok(held.map(|held| format!("{name} in service {service} still drains: {held}")))
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use maglev_core::{
+    drain::{DrainProgress, held_slots},
     plan::Plan,
     sample::{BackendSample, Sample, ServiceSample},
 };
@@ -49,6 +50,10 @@ pub(crate) struct BackendReport {
     pub(crate) new_connections: u64,
     pub(crate) held_packets: u64,
     pub(crate) quiet_seconds: Option<f64>,
+    /// Of one that drains: whether it can be removed without a connection lost.
+    pub(crate) safe_to_remove: Option<bool>,
+    /// Settling slots that name it as their previous owner.
+    pub(crate) held_slots: usize,
 }
 
 /// One element of `changes`.
@@ -112,13 +117,13 @@ impl ServiceReport {
             packets: service.counters.packets,
             bytes: service.counters.bytes,
             new_connections: service.counters.new_connections,
-            backends: service.backends.iter().map(BackendReport::new).collect(),
+            backends: service.backends.iter().map(|backend| BackendReport::new(service, backend)).collect(),
         }
     }
 }
 
 impl BackendReport {
-    pub(crate) fn new(backend: &BackendSample) -> Self {
+    pub(crate) fn new(service: &ServiceSample, backend: &BackendSample) -> Self {
         Self {
             name: backend.name.clone(),
             address: backend.address.to_string(),
@@ -131,6 +136,8 @@ impl BackendReport {
             held_packets: backend.counters.held_packets,
             // To the millisecond: finer than that the clock is not.
             quiet_seconds: backend.quiet.map(|quiet| (quiet.as_secs_f64() * 1000.0).round() / 1000.0),
+            safe_to_remove: DrainProgress::of(service, backend).map(DrainProgress::is_safe),
+            held_slots: held_slots(service, backend),
         }
     }
 }

@@ -4,12 +4,13 @@ use std::{thread, time::Duration};
 
 use humansize::{BINARY, format_size};
 use maglev_core::{
+    drain::DrainProgress,
     sample::{BackendSample, Sample, ServiceSample},
     service::BackendState,
 };
 
 use super::{Context, apply, config, print, report::StatusReport};
-use crate::{cli::Status, failure::Failure};
+use crate::{cli::Status, drain, failure::Failure};
 
 pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> {
     let config = words.config.as_deref().map(config::read).transpose()?;
@@ -97,7 +98,14 @@ pub(super) fn print_backends(service: &ServiceSample) -> Result<(), Failure> {
     ];
     let rows: Vec<Vec<String>> =
         service.backends.iter().map(|backend| row(backend, service.slots.len())).collect();
-    print::columns(&titles, &[3, 4, 5, 6, 7, 8, 9, 10], &rows)
+    print::columns(&titles, &[3, 4, 5, 6, 7, 8, 9, 10], &rows)?;
+    for backend in &service.backends {
+        if let Some(progress) = DrainProgress::of(service, backend) {
+            let words = drain::in_words(progress, service.settle_time);
+            print::line(&format!("  {} drains: {words}", backend.name))?;
+        }
+    }
+    Ok(())
 }
 
 fn row(backend: &BackendSample, slots: usize) -> Vec<String> {

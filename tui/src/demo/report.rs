@@ -68,7 +68,7 @@ impl Report {
         let rows = sample.services.iter().flat_map(|service| {
             service.backends.iter().map(|backend| BackendRow {
                 service: service.name.clone(),
-                backend: BackendReport::new(backend),
+                backend: BackendReport::new(service, backend),
             })
         });
         let simulated = conversations.is_none();

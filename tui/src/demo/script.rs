@@ -38,14 +38,9 @@ impl Script {
             if let Some(signal) = interruption.wait_until(begun + self.moment(number)) {
                 return Ok(Played { changes, signal: Some(signal) });
             }
-            let request = ChangeRequest {
-                service: self.service.clone(),
-                changes: vec![self.change(number)],
-                force: false,
-                state_version: None,
-            };
-            let plan = source.execute(&request)?;
-            changes.push(change_made(&request.changes[0], &plan));
+            let change = self.change(number);
+            let plans = source.execute(&ChangeRequest::of(&self.service, vec![change.clone()]))?;
+            changes.extend(plans.iter().map(|plan| change_made(&change, plan)));
         }
         let signal = interruption.wait_until(begun + self.duration);
         Ok(Played { changes, signal })

@@ -70,6 +70,12 @@ pub enum Action {
     Remove,
     /// Another weight.
     Weight,
+    /// No new connections for a machine, in any service.
+    DrainMachine,
+    /// New connections for it again.
+    UndrainMachine,
+    /// A machine leaves every service.
+    RemoveMachine,
     /// Fewer slots, larger.
     ZoomIn,
     /// More slots, smaller.
@@ -238,6 +244,15 @@ pub const BINDINGS: &[Binding] = {
             "remove the backend, and its connections with it",
         ),
         change(A::Weight, &[letter('w')], MEMBERS, "weight", "give the backend another weight"),
+        change(
+            A::DrainMachine,
+            &[letter('D')],
+            MEMBERS,
+            "",
+            "drain the backend's machine in every service, as one change",
+        ),
+        change(A::UndrainMachine, &[letter('E')], MEMBERS, "", "end its drain in every service"),
+        change(A::RemoveMachine, &[letter('X')], MEMBERS, "", "remove it from every service"),
         change(A::Undo, &[letter('u')], &[Views], "undo", "take the last change back, then the one before"),
         binding(
             A::NextColouring,

@@ -16,7 +16,7 @@ use super::{
     message::Sampled,
     number,
 };
-use crate::source::Identity;
+use crate::source::{Identity, ServiceChanges};
 
 /// How many changes can be taken back.
 const UNDOS: usize = 100;
@@ -85,10 +85,8 @@ pub enum NoticeTone {
 /// A change that can be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undo {
-    /// The service.
-    pub service: String,
-    /// What takes the change back.
-    pub changes: Vec<Change>,
+    /// What takes the change back, service by service.
+    pub services: Vec<ServiceChanges>,
     /// What was done, in words.
     pub words: String,
 }
@@ -296,12 +294,21 @@ fn backend_of(sample: &BackendSample) -> Backend {
 #[must_use]
 pub fn words_of(change: &Change) -> String {
     match change {
-        Change::Add(backend) => format!("add {}", backend.name),
-        Change::Drain(name) => format!("drain {name}"),
-        Change::Undrain(name) => format!("enable {name}"),
-        Change::Remove(name) => format!("remove {name}"),
         Change::SetWeight(name, weight) => {
             format!("give {name} weight {}", number::count(u64::from(*weight)))
         }
+        change => format!("{} {}", verb_of(change), change.backend()),
+    }
+}
+
+/// The verb for a change.
+#[must_use]
+pub const fn verb_of(change: &Change) -> &'static str {
+    match change {
+        Change::Add(_) => "add",
+        Change::Drain(_) => "drain",
+        Change::Undrain(_) => "enable",
+        Change::Remove(_) => "remove",
+        Change::SetWeight(..) => "weigh",
     }
 }

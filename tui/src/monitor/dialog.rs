@@ -6,7 +6,9 @@ pub mod panel;
 pub mod preview;
 pub mod weight;
 
-use maglev_core::change::Change;
+use std::net::IpAddr;
+
+use maglev_core::{change::Change, sample::ServiceSample};
 use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect};
 
 use self::{add::AddForm, preview::Preview, weight::WeightForm};
@@ -16,7 +18,7 @@ use super::{
     message::Order,
     view::Outcome,
 };
-use crate::terminal::look::Look;
+use crate::{source::ServiceChanges, terminal::look::Look};
 
 /// Something that has to be answered first.
 #[derive(Clone, Debug)]
@@ -99,13 +101,10 @@ impl Dialog {
     }
 }
 
-/// What an action does to the backend of that name in the chosen service; first it is asked, or shown.
+/// What an action does to the backend of that name in the chosen service, or to its machine in all of them; first it is
+/// asked, or shown.
 pub fn for_backend(action: Action, data: &mut Data, backend: Option<&str>) -> Outcome {
-    let known =
-        matches!(action, Action::Add | Action::Drain | Action::Undrain | Action::Remove | Action::Weight);
-    if !known {
-        return Outcome::Ignored;
-    }
+    let Some(target) = Target::of(action) else { return Outcome::Ignored };
     if let Some(reason) = &data.identity.read_only {
         let text = format!("read-only: {reason}");
         data.say(NoticeTone::Warning, text);
@@ -117,25 +116,74 @@ pub fn for_backend(action: Action, data: &mut Data, backend: Option<&str>) -> Ou
     };
     let name = service.name.clone();
     let member = backend.and_then(|name| service.backends.iter().find(|member| member.name == name));
-    let dialog = match (action, member) {
-        (Action::Add, _) => Some(Dialog::Add(AddForm::new(data, &name))),
-        (Action::Weight, Some(member)) => Some(Dialog::Weight(WeightForm::new(&name, member))),
-        (Action::Drain, Some(member)) => {
-            Preview::new(data, &name, vec![Change::Drain(member.name.clone())]).map(Dialog::Preview)
+    let dialog = match (target, member) {
+        (Target::New, _) => Some(Dialog::Add(AddForm::new(data, &name))),
+        (Target::Weight, Some(member)) => Some(Dialog::Weight(WeightForm::new(&name, member))),
+        (Target::Backend(make), Some(member)) => {
+            Preview::new(data, &name, vec![make(member.name.clone())]).map(Dialog::Preview)
         }
-        (Action::Undrain, Some(member)) => {
-            Preview::new(data, &name, vec![Change::Undrain(member.name.clone())]).map(Dialog::Preview)
+        (Target::Machine(make), Some(member)) => {
+            let (address, state) = (member.address.ip(), member.state);
+            let services = of_machine(data, address, make);
+            if services.is_empty() {
+                let text = format!("{address} is {state} already in every service that it is in");
+                data.say(NoticeTone::Warning, text);
+                return Outcome::Done;
+            }
+            Preview::of_services(data, services).map(Dialog::Preview)
         }
-        (Action::Remove, Some(member)) => {
-            Preview::new(data, &name, vec![Change::Remove(member.name.clone())]).map(Dialog::Preview)
-        }
-        _ => None,
+        (_, None) => None,
     };
     if let Some(dialog) = dialog {
         return Outcome::Ask(Box::new(dialog));
     }
     data.say(NoticeTone::Warning, "no backend is chosen");
     Outcome::Done
+}
+
+/// What an action is done to.
+enum Target {
+    /// A backend that is not there yet.
+    New,
+    /// A backend's weight.
+    Weight,
+    /// One backend.
+    Backend(fn(String) -> Change),
+    /// The machine that it is, in every service.
+    Machine(fn(String) -> Change),
+}
+
+impl Target {
+    const fn of(action: Action) -> Option<Self> {
+        Some(match action {
+            Action::Add => Self::New,
+            Action::Weight => Self::Weight,
+            Action::Drain => Self::Backend(Change::Drain),
+            Action::Undrain => Self::Backend(Change::Undrain),
+            Action::Remove => Self::Backend(Change::Remove),
+            Action::DrainMachine => Self::Machine(Change::Drain),
+            Action::UndrainMachine => Self::Machine(Change::Undrain),
+            Action::RemoveMachine => Self::Machine(Change::Remove),
+            _ => return None,
+        })
+    }
+}
+
+/// The change to every backend that is the machine of that address, where it is not as it would be already.
+fn of_machine(data: &Data, address: IpAddr, make: fn(String) -> Change) -> Vec<ServiceChanges> {
+    let changes_of = |service: &ServiceSample| -> Vec<Change> {
+        let members = service.backends.iter().filter(|member| member.address.ip() == address);
+        members
+            .map(|member| (make(member.name.clone()), member.state))
+            .filter(|(change, state)| !change.is_done_in(*state))
+            .map(|(change, _)| change)
+            .collect()
+    };
+    data.services()
+        .iter()
+        .map(|service| ServiceChanges { service: service.name.clone(), changes: changes_of(service) })
+        .filter(|one| !one.changes.is_empty())
+        .collect()
 }
 
 /// What takes the last change back; first it is shown.
@@ -149,13 +197,13 @@ pub fn for_undo(data: &mut Data) -> Outcome {
         data.say(NoticeTone::Warning, "nothing was changed from here that could be taken back");
         return Outcome::Done;
     };
-    if let Some(preview) = Preview::new(data, &undo.service, undo.changes.clone()) {
+    if let Some(preview) = Preview::of_services(data, undo.services.clone()) {
         return Outcome::Ask(Box::new(Dialog::Preview(preview.undoing(undo))));
     }
     data.undos.pop();
     data.say(
         NoticeTone::Error,
-        format!("{} cannot be taken back: service {} is gone", undo.words, undo.service),
+        format!("{} cannot be taken back: a service that it was done to is gone", undo.words),
     );
     Outcome::Done
 }

@@ -17,9 +17,9 @@ pub enum Message {
     /// A sample was taken, or could not be.
     Sampled(Box<Sampled>),
     /// A plan that was asked for.
-    Planned(u64, Result<Plan, SourceError>),
+    Planned(u64, Result<Vec<Plan>, SourceError>),
     /// A change that was asked for.
-    Executed(u64, Result<Plan, SourceError>),
+    Executed(u64, Result<Vec<Plan>, SourceError>),
 }
 
 /// What came of looking at the source.

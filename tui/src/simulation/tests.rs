@@ -7,7 +7,7 @@ fn simulation() -> Simulation {
 }
 
 fn request(change: Change) -> ChangeRequest {
-    ChangeRequest { service: "web".to_owned(), changes: vec![change], force: false, state_version: None }
+    ChangeRequest::of("web", vec![change])
 }
 
 fn web(sample: &Sample) -> &ServiceSample {
@@ -28,7 +28,7 @@ fn the_same_seed_is_the_same_run() {
 fn a_drained_backend_keeps_its_flows_until_they_end() {
     let mut simulation = simulation();
     let before = simulation.sample().unwrap();
-    let plan = simulation.execute(&request(Change::Drain("b2".to_owned()))).unwrap();
+    let plan = &simulation.execute(&request(Change::Drain("b2".to_owned()))).unwrap()[0];
     assert!(plan.minimum > 3000 && plan.moved >= plan.minimum);
     simulation.advance(Duration::from_secs(1));
     let during = simulation.sample().unwrap();
@@ -65,7 +65,7 @@ fn a_removed_backend_is_gone_at_once() {
 #[test]
 fn the_table_is_the_one_that_is_planned() {
     let mut simulation = simulation();
-    let plan = simulation.execute(&request(Change::Add(spares()[0].clone()))).unwrap();
+    let plan = &simulation.execute(&request(Change::Add(spares()[0].clone()))).unwrap()[0];
     let sample = simulation.sample().unwrap();
     for row in &plan.backends {
         let backend = web(&sample).backends.iter().find(|backend| backend.name == row.name).unwrap();

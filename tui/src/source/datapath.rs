@@ -16,8 +16,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct DatapathSource {
     datapath: Datapath,
-    /// The file of the pin that tells one life of the instance from the next.
-    pin: Option<u64>,
+    /// What tells one life of the instance from the next, and its maps from others that took their place.
+    pin: Option<(u64, i64, i64)>,
     attached: String,
     seed: Option<HashSeed>,
     spares: Vec<Backend>,
@@ -106,16 +106,15 @@ impl Source for DatapathSource {
         self.datapath.sample().map_err(|error| told(&error))
     }
 
-    fn plan(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.keep_up()?;
-        let planned = self.there(|datapath| datapath.plan(&asked(request)))?;
-        planned.map(of_one_service).map_err(|error| told(&error))
+        self.there(|datapath| datapath.plan(&asked(request)))?.map_err(|error| told(&error))
     }
 
-    fn execute(&mut self, request: &ChangeRequest) -> Result<Plan, SourceError> {
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.keep_up()?;
         let changed = self.there(|datapath| datapath.change(&asked(request)))?;
-        changed.map(|changed| of_one_service(changed.plans)).map_err(|error| told(&error))
+        changed.map(|changed| changed.plans).map_err(|error| told(&error))
     }
 
     fn spares(&self) -> Vec<Backend> {
@@ -129,21 +128,18 @@ impl Source for DatapathSource {
 
 fn asked(request: &ChangeRequest) -> Request<'_> {
     Request {
-        services: vec![(&request.service, &request.changes)],
+        services: request.services.iter().map(|one| (one.service.as_str(), one.changes.as_slice())).collect(),
         force: request.force,
         state_version: request.state_version,
     }
 }
 
-/// The plan of a request to one service.
-fn of_one_service(plans: Vec<Plan>) -> Plan {
-    plans.into_iter().next().unwrap_or_else(|| unreachable!("each service that is named has a plan"))
-}
-
-/// The file that the pinned state is: another one after `down` and `up`.
-fn pin_of(instance: &Instance) -> Option<u64> {
+/// The file that the pinned state is, another one after `down` and `up`; and when a pin beside it last changed.
+fn pin_of(instance: &Instance) -> Option<(u64, i64, i64)> {
     let folder = instance.visible().ok()?;
-    fs::metadata(folder.join("maps/meta")).map(|pin| pin.ino()).ok()
+    let (pin, beside) =
+        (fs::metadata(folder.join("maps/meta")).ok()?, fs::metadata(folder.join("maps")).ok()?);
+    Some((pin.ino(), beside.mtime(), beside.mtime_nsec()))
 }
 
 /// Where it is attached: `eth0 (native), eth1 (generic)`.

@@ -110,7 +110,7 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
     pub(crate) fn set(&self, key: &K, value: &V) -> Result<(), MapError> {
         let mut value = *value;
         self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, (&raw mut value).cast(), 0)
-            .map_err(|error| self.failed("write", error))
+            .map_err(|error| self.not_written(error))
     }
 
     /// Removes `key`; it is no error that it is not there.
@@ -147,11 +147,18 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
 
     /// Writes `value` at `key` for every processor.
     pub(crate) fn set_on_all_processors(&self, key: &K, value: &V) -> Result<(), MapError> {
-        let mut one = bytemuck::bytes_of(value).to_vec();
-        one.resize(size_of::<V>().next_multiple_of(8), 0);
-        let mut all = one.repeat(possible_processors()?);
+        self.set_per_processor(key, &vec![*value; possible_processors()?])
+    }
+
+    /// Writes at `key` what each processor is to have, one after the other.
+    pub(crate) fn set_per_processor(&self, key: &K, values: &[V]) -> Result<(), MapError> {
+        let stride = size_of::<V>().next_multiple_of(8);
+        let mut all = vec![0_u8; stride * possible_processors()?];
+        for (bytes, value) in all.chunks_exact_mut(stride).zip(values) {
+            bytes[..size_of::<V>()].copy_from_slice(bytemuck::bytes_of(value));
+        }
         self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, all.as_mut_ptr(), 0)
-            .map_err(|error| self.failed("write", error))
+            .map_err(|error| self.not_written(error))
     }
 
     fn element(&self, command: bpf_cmd, key: &K, value: *mut u8, flags: u64) -> io::Result<()> {
@@ -199,6 +206,16 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
         keys.truncate(filled);
         values.truncate(filled * value_size);
         Ok((keys, values))
+    }
+
+    /// Why an entry was not written: a hash map that is full says E2BIG, one that allocates as it fills ENOSPC.
+    fn not_written(&self, error: io::Error) -> MapError {
+        match error.raw_os_error() {
+            Some(libc::E2BIG | libc::ENOSPC) => {
+                MapError::Full { path: self.path.clone(), entries: self.entries, error }
+            }
+            _ => self.failed("write", error),
+        }
     }
 
     pub(super) fn failed(&self, attempted: &'static str, error: io::Error) -> MapError {

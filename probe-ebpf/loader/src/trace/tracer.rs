@@ -30,7 +30,7 @@ use crate::{
     kernel::{Access, KernelMap, MapKind},
     load::{Sizes, load_maps, shapes, xdp},
     object, record,
-    replace::{absent_maps, missing},
+    replace::{Lacks, missing},
     state::meta_of,
 };
 
@@ -80,10 +80,10 @@ impl<'a> Tracer<'a> {
             .map_err(|error| missing(error, instance.folder(), instance.name()))?;
         let sizes = Sizes { rows: meta.rows, processors: meta.processors };
         // Tracing makes nothing that stays.
-        if !absent_maps(instance, &shapes(&object, sizes)?)?.is_empty() {
+        if !Lacks::of(instance, &shapes(&object, sizes)?)?.is_nothing() {
             return Err(DatapathError::NotTraceable(instance.name().to_owned()));
         }
-        let mut ebpf = load_maps(instance, &object, sizes)?;
+        let mut ebpf = load_maps(instance, &object, sizes, &[])?;
         let failed = |error| aya_error("load the program that traces".to_owned(), error);
         let traces = xdp(&mut ebpf, program::TRACE)?;
         traces.load().map_err(failed)?;

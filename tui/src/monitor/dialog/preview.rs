@@ -1,5 +1,7 @@
 //! A change, shown before it is made: what it moves, and what of that had to move. Cancel has the focus.
 
+use std::net::IpAddr;
+
 use maglev_core::{change::Change, plan::Plan, service::BackendState};
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line};
 
@@ -11,13 +13,13 @@ use crate::{
     monitor::{
         action::{Action, Context},
         colours::natural,
-        data::{Data, Undo, service_of, words_of},
+        data::{Data, Undo, service_of, verb_of, words_of},
         message::Order,
         number::{count, percent, several, short},
         view::backends::{drain_words, mark},
         widget::text::{span, wrap},
     },
-    source::{ChangeRequest, SourceError},
+    source::{ChangeRequest, ServiceChanges, SourceError},
     terminal::look::Look,
 };
 
@@ -29,11 +31,13 @@ const WIDTH: u16 = 66;
 pub struct Preview {
     request: ChangeRequest,
     /// What takes it back.
-    inverse: Vec<Change>,
+    inverse: Vec<ServiceChanges>,
+    /// The machine that all of it is done to, if it is one.
+    machine: Option<IpAddr>,
     /// The change that it takes back, if that is what it is for.
     undoes: Option<Undo>,
-    /// It leaves the service without an active backend.
-    last_active: bool,
+    /// The services that it leaves without an active backend.
+    last_active: Vec<String>,
     /// Of what was asked of the source, this is what an answer is expected to.
     awaited: u64,
     stage: Stage,
@@ -47,10 +51,10 @@ enum Stage {
     Planning,
     /// The state is another than the one on screen: the plan waits for the next sample.
     Behind,
-    /// It is there.
-    Planned(Plan),
+    /// It is there, service by service.
+    Planned(Vec<Plan>),
     /// The change is being made.
-    Executing(Plan),
+    Executing(Vec<Plan>),
     /// It does not go, and why.
     Refused(String),
 }
@@ -87,26 +91,41 @@ impl Preview {
     /// For those changes to the service of that name; `None` where there is no such service.
     #[must_use]
     pub fn new(data: &Data, service: &str, changes: Vec<Change>) -> Option<Self> {
-        let sample = data.services().iter().find(|other| other.name == service)?;
-        let mut state = service_of(sample);
-        let active_before = state.active_backends().count();
-        let mut inverse = Vec::new();
-        for change in &changes {
-            inverse.extend(change.inverse(&state));
-            // What does not fit is refused by the plan, in words.
-            let _ = change.apply(&mut state, true);
+        Self::of_services(data, vec![ServiceChanges { service: service.to_owned(), changes }])
+    }
+
+    /// For changes to several services, all of them one change; `None` where there is not each of the services.
+    #[must_use]
+    pub fn of_services(data: &Data, services: Vec<ServiceChanges>) -> Option<Self> {
+        let (mut inverse, mut last_active, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+        for ServiceChanges { service, changes } in &services {
+            let sample = data.services().iter().find(|other| other.name == *service)?;
+            let mut state = service_of(sample);
+            let active_before = state.active_backends().count();
+            let mut backwards = Vec::new();
+            for change in changes {
+                backwards.extend(change.inverse(&state));
+                let member = match change {
+                    Change::Add(backend) => Some(backend),
+                    change => state.backend(change.backend()),
+                };
+                addresses.extend(member.map(|member| member.address.ip()));
+                // What does not fit is refused by the plan, in words.
+                let _ = change.apply(&mut state, true);
+            }
+            backwards.reverse();
+            inverse.push(ServiceChanges { service: service.clone(), changes: backwards });
+            if active_before > 0 && state.active_backends().count() == 0 {
+                last_active.push(service.clone());
+            }
         }
-        inverse.reverse();
+        addresses.dedup();
         Some(Self {
-            request: ChangeRequest {
-                service: service.to_owned(),
-                changes,
-                force: false,
-                state_version: None,
-            },
+            request: ChangeRequest { services, force: false, state_version: None },
             inverse,
+            machine: <[IpAddr; 1]>::try_from(addresses).ok().map(|[address]| address),
             undoes: None,
-            last_active: active_before > 0 && state.active_backends().count() == 0,
+            last_active,
             awaited: 0,
             stage: Stage::Planning,
             focus: Focus::Cancel,
@@ -128,26 +147,51 @@ impl Preview {
         self.awaited = data.next_request();
         self.request.state_version = data.sample.as_ref().map(|sample| sample.state_version);
         // The plan changes nothing: it may show even what has to be allowed first.
-        Order::Plan(self.awaited, ChangeRequest { force: self.last_active, ..self.request.clone() })
+        Order::Plan(
+            self.awaited,
+            ChangeRequest { force: !self.last_active.is_empty(), ..self.request.clone() },
+        )
     }
 
-    /// The service and the backends that it is about.
+    /// The first service and the backends that it is about.
     #[must_use]
     pub fn target(&self) -> (&str, Vec<&str>) {
-        (&self.request.service, self.request.changes.iter().map(Change::backend).collect())
+        let first = self.request.services.first().map_or("", |first| &first.service);
+        (first, self.changes().map(|(_, change)| change.backend()).collect())
+    }
+
+    /// Every change, with its service.
+    fn changes(&self) -> impl Iterator<Item = (&str, &Change)> {
+        self.request
+            .services
+            .iter()
+            .flat_map(|one| one.changes.iter().map(|change| (one.service.as_str(), change)))
+    }
+
+    /// The service, where it is about one alone.
+    fn only_service(&self) -> Option<&ServiceChanges> {
+        match self.request.services.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
     }
 
     /// The change, in words.
     #[must_use]
     pub fn words(&self) -> String {
-        let changes: Vec<String> = self.request.changes.iter().map(words_of).collect();
-        changes.join(", ")
+        if let Some(one) = self.only_service() {
+            let changes: Vec<String> = one.changes.iter().map(words_of).collect();
+            return changes.join(", ");
+        }
+        let verb = self.changes().next().map_or("change", |(_, change)| verb_of(change));
+        let what = self.machine.map_or_else(|| "backends".to_owned(), |address| address.to_string());
+        format!("{verb} {what} in {} services", self.request.services.len())
     }
 
     /// Whether its button can be pressed.
     #[must_use]
     pub fn ready(&self) -> bool {
-        matches!(self.stage, Stage::Planned(_)) && (!self.last_active || self.request.force)
+        matches!(self.stage, Stage::Planned(_)) && (self.last_active.is_empty() || self.request.force)
     }
 
     pub(super) fn act(&mut self, action: Action, data: &mut Data) -> Answer {
@@ -155,15 +199,15 @@ impl Preview {
             Action::Cancel => return self.cancel(data),
             Action::NextField => self.focus = self.step(1),
             Action::PreviousField => self.focus = self.step(self.stops().len() - 1),
-            Action::Force if self.last_active => self.request.force = !self.request.force,
+            Action::Force if !self.last_active.is_empty() => self.request.force = !self.request.force,
             Action::Accept => match self.focus {
                 Focus::Cancel => return self.cancel(data),
                 Focus::Force => self.request.force = !self.request.force,
                 Focus::Act if self.ready() => {
-                    let Stage::Planned(plan) = std::mem::replace(&mut self.stage, Stage::Planning) else {
+                    let Stage::Planned(plans) = std::mem::replace(&mut self.stage, Stage::Planning) else {
                         return Answer::Stay;
                     };
-                    self.stage = Stage::Executing(plan);
+                    self.stage = Stage::Executing(plans);
                     self.awaited = data.next_request();
                     return Answer::Order(Order::Execute(self.awaited, self.request.clone()));
                 }
@@ -183,10 +227,10 @@ impl Preview {
     }
 
     fn stops(&self) -> &'static [Focus] {
-        if self.last_active {
-            &[Focus::Cancel, Focus::Force, Focus::Act]
-        } else {
+        if self.last_active.is_empty() {
             &[Focus::Cancel, Focus::Act]
+        } else {
+            &[Focus::Cancel, Focus::Force, Focus::Act]
         }
     }
 
@@ -197,24 +241,24 @@ impl Preview {
     }
 
     /// Takes in a plan.
-    pub fn planned(&mut self, id: u64, result: Result<Plan, SourceError>, data: &Data) {
+    pub fn planned(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) {
         if id != self.awaited || self.stage != Stage::Planning {
             return;
         }
         match result {
-            Ok(plan) => self.stage = Stage::Planned(plan),
+            Ok(plans) => self.stage = Stage::Planned(plans),
             Err(error) if error.stale => self.fall_behind(&error, data),
             Err(error) => self.stage = Stage::Refused(error.message),
         }
     }
 
     /// Takes in what came of making the change.
-    pub fn executed(&mut self, id: u64, result: Result<Plan, SourceError>, data: &Data) -> Option<Made> {
+    pub fn executed(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) -> Option<Made> {
         if id != self.awaited || !matches!(self.stage, Stage::Executing(_)) {
             return None;
         }
         match result {
-            Ok(plan) => return Some(self.made(&plan)),
+            Ok(plans) => return Some(self.made(&plans)),
             Err(error) if error.stale => self.fall_behind(&error, data),
             Err(error) => {
                 self.stage = Stage::Refused(error.message);
@@ -240,35 +284,29 @@ impl Preview {
         (self.stage == Stage::Behind).then(|| self.ask(data))
     }
 
-    fn made(&self, plan: &Plan) -> Made {
+    fn made(&self, plans: &[Plan]) -> Made {
+        let sum = |of: fn(&Plan) -> u32| plans.iter().map(of).map(u64::from).sum::<u64>();
+        let service = self.only_service().map_or_else(String::new, |one| format!("{}: ", one.service));
         let words = format!(
-            "{}: {}: {} moved of {} (minimum {})",
-            self.request.service,
+            "{service}{}: {} moved of {} (minimum {})",
             self.words(),
-            several(u64::from(plan.moved), "slot", "slots"),
-            count(u64::from(plan.table_size)),
-            count(u64::from(plan.minimum)),
+            several(sum(|plan| plan.moved), "slot", "slots"),
+            count(sum(|plan| plan.table_size)),
+            count(sum(|plan| plan.minimum)),
         );
         let undo = self.undoes.clone().map_or_else(
-            || {
-                Undoing::Forward(Undo {
-                    service: self.request.service.clone(),
-                    changes: self.inverse.clone(),
-                    words: self.words(),
-                })
-            },
+            || Undoing::Forward(Undo { services: self.inverse.clone(), words: self.words() }),
             Undoing::Back,
         );
         Made { words, undo }
     }
 
     /// What a backend that is to leave still carries.
-    fn at_stake(&self, change: &Change, data: &Data, look: &Look) -> Option<(String, Style)> {
+    fn at_stake(service: &str, change: &Change, data: &Data, look: &Look) -> Option<(String, Style)> {
         let Change::Remove(name) = change else { return None };
-        let service = data.services().iter().find(|service| service.name == self.request.service)?;
+        let service = data.services().iter().find(|other| other.name == service)?;
         let backend = service.backends.iter().find(|backend| backend.name == *name)?;
-        if backend.state == BackendState::Draining {
-            let (words, safe) = drain_words(service, backend);
+        if let Some((words, safe)) = drain_words(service, backend) {
             return Some((format!("It is {words}."), if safe { look.good() } else { look.warning() }));
         }
         let rates = data.history.service(&service.name)?.backend(name)?.latest()?;
@@ -286,29 +324,45 @@ impl Preview {
         if let Some(note) = &self.note {
             say(note, look.warning());
         }
-        for change in &self.request.changes {
-            say(consequence(change), look.text());
-            if let Some((words, style)) = self.at_stake(change, data, look) {
-                say(&words, style);
+        let mut told = None;
+        for (service, change) in self.changes() {
+            // What is the same for all is said once.
+            if told.replace(consequence(change)) != Some(consequence(change)) {
+                say(consequence(change), look.text());
+            }
+            if let Some((words, style)) = Self::at_stake(service, change, data, look) {
+                let whose = if self.only_service().is_some() { "" } else { service };
+                let colon = if whose.is_empty() { "" } else { ": " };
+                say(&format!("{whose}{colon}{words}"), style);
             }
         }
         match &self.stage {
             Stage::Planning | Stage::Behind => say("Working out what it moves …", look.faint()),
             Stage::Refused(reason) => say(&format!("This does not go: {reason}."), look.error()),
-            Stage::Planned(plan) | Stage::Executing(plan) => {
-                say(&moves(plan), look.heading());
-                if self.last_active {
+            Stage::Planned(plans) | Stage::Executing(plans) => {
+                say(&moves(plans), look.heading());
+                if !self.last_active.is_empty() {
                     let mark = if self.request.force { "[x]" } else { "[ ]" };
                     let style = if self.focus == Focus::Force { look.selected() } else { look.warning() };
+                    let whose = if self.only_service().is_some() {
+                        String::new()
+                    } else {
+                        format!(" in {}", self.last_active.join(", "))
+                    };
                     say(
-                        "No backend would be left that takes new connections: they would be dropped.",
+                        &format!(
+                            "No backend would be left{whose} that takes new connections: they would be dropped."
+                        ),
                         look.warning(),
                     );
                     lines.push(span(format!("{mark} Space: do it nevertheless"), style).into());
                 }
                 // What has to be read stands above; rows give way when there are many.
                 let room = usize::from(area.height).saturating_sub(lines.len() + 6);
-                lines.extend(table(plan, data, look, room));
+                match plans.as_slice() {
+                    [plan] => lines.extend(table(plan, data, look, room)),
+                    plans => lines.extend(services(&self.request.services, plans, look, room)),
+                }
             }
         }
         lines.push(Line::default());
@@ -323,7 +377,8 @@ impl Preview {
             buttons.push(Button { words: act, focused: self.focus == Focus::Act, enabled: self.ready() });
         }
         let undo = if self.undoes.is_some() { "Undo: " } else { "" };
-        let title = format!("{undo}{} ({})", self.words(), self.request.service);
+        let service = self.only_service().map_or_else(String::new, |one| format!(" ({})", one.service));
+        let title = format!("{undo}{}{service}", self.words());
         panel::draw(&title, lines, &buttons, look, area, buffer);
     }
 }
@@ -342,17 +397,45 @@ const fn consequence(change: &Change) -> &'static str {
     }
 }
 
-fn moves(plan: &Plan) -> String {
-    let excess = plan.moved.saturating_sub(plan.minimum);
+fn moves(plans: &[Plan]) -> String {
+    let sum = |of: fn(&Plan) -> u32| plans.iter().map(of).sum::<u32>();
+    let (moved, size, minimum) =
+        (sum(|plan| plan.moved), sum(|plan| plan.table_size), sum(|plan| plan.minimum));
+    let excess = moved.saturating_sub(minimum);
     format!(
         "Moves {} of {} ({}). {} had to move, {} {} Maglev's own.",
-        several(u64::from(plan.moved), "slot", "slots"),
-        count(u64::from(plan.table_size)),
-        percent(f64::from(plan.moved), f64::from(plan.table_size)),
-        count(u64::from(plan.minimum)),
+        several(u64::from(moved), "slot", "slots"),
+        count(u64::from(size)),
+        percent(f64::from(moved), f64::from(size)),
+        count(u64::from(minimum)),
         count(u64::from(excess)),
         if excess == 1 { "is" } else { "are" },
     )
+}
+
+/// What the change does to each service.
+fn services(asked: &[ServiceChanges], plans: &[Plan], look: &Look, room: usize) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::from(span(
+        "  SERVICE         BACKEND            MOVES       OF  MINIMUM",
+        look.heading(),
+    ))];
+    let shown = if plans.len() + 1 > room { room.saturating_sub(2) } else { plans.len() };
+    for (one, plan) in asked.iter().zip(plans).take(shown) {
+        let service: String = one.service.chars().take(14).collect();
+        let names: Vec<&str> = one.changes.iter().map(Change::backend).collect();
+        let backend: String = names.join(" ").chars().take(14).collect();
+        let text = format!(
+            "  {service:<15} {backend:<15} {:>8} {:>8} {:>8}",
+            count(u64::from(plan.moved)),
+            count(u64::from(plan.table_size)),
+            count(u64::from(plan.minimum)),
+        );
+        lines.push(span(text, look.text()).into());
+    }
+    if shown < plans.len() {
+        lines.push(span(format!("  and {} more", plans.len() - shown), look.faint()).into());
+    }
+    lines
 }
 
 /// What the change does to each backend, those first that it does most to.

@@ -50,7 +50,7 @@ fn a_dialog_keeps_its_target_whatever_the_rows_do() {
     bench.press("jjd");
     for name in ["b1", "b2"] {
         let changes = vec![Change::Remove(name.to_owned())];
-        let request = ChangeRequest { service: "web".to_owned(), changes, force: false, state_version: None };
+        let request = ChangeRequest::of("web", changes);
         bench.simulation.execute(&request).unwrap();
     }
     bench.pass(1);
@@ -95,7 +95,7 @@ fn what_cannot_be_taken_back_gives_way() {
     let mut bench = Bench::new(ViewName::Backends).after(2);
     bench.press("d<Tab><Enter>jd<Tab><Enter>");
     let changes = vec![Change::Undrain("b2".to_owned())];
-    let request = ChangeRequest { service: "web".to_owned(), changes, force: false, state_version: None };
+    let request = ChangeRequest::of("web", changes);
     bench.simulation.execute(&request).unwrap();
     bench.pass(1);
     bench.press("u").expect("backend b2 of service web is active already");
@@ -131,10 +131,57 @@ fn wrong_words_are_refused_in_words() {
 fn where_one_may_only_look_nothing_is_asked() {
     let mut bench = Bench::new(ViewName::Backends).after(2);
     bench.model.data.identity.read_only = Some("not root".to_owned());
-    for key in ["a", "d", "e", "x", "w", "u"] {
+    for key in ["a", "d", "e", "x", "w", "D", "E", "X", "u"] {
         bench.press(key).expect("read-only: not root");
         assert!(bench.model.dialog().is_none());
     }
+}
+
+/// The states of the backend of that name, service by service; `None` where it is not there.
+fn everywhere(bench: &Bench, name: &str) -> Vec<Option<BackendState>> {
+    let services = bench.model.data.services().iter();
+    services
+        .map(|service| {
+            service.backends.iter().find(|backend| backend.name == name).map(|backend| backend.state)
+        })
+        .collect()
+}
+
+#[test]
+fn a_machine_leaves_every_service_in_one_change_and_comes_back_in_one() {
+    use BackendState::{Active, Draining};
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    let events = bench.simulation_events();
+    bench.press("jD").expect("drain 10.0.1.12 in 2 services").expect("[>Cancel<]");
+    bench.expect("dns             b2").expect("web             b2");
+    bench.press("<Enter>");
+    assert_eq!(everywhere(&bench, "b2"), [Some(Active); 2], "Cancel was pressed");
+
+    bench.press("D<Tab><Enter>").expect("drain 10.0.1.12 in 2 services: 3,4").expect("slots moved of 16,890");
+    assert_eq!(everywhere(&bench, "b2"), [Some(Draining); 2]);
+    assert_eq!(bench.simulation_events(), events + 2);
+    bench.press("D").expect("10.0.1.12 is draining already in every service that it is in");
+    // By hand it is back in one of them: only the other one is left to do.
+    bench.press("e<Tab><Enter>D").expect("drain b2 (web)").press("<Tab><Enter>");
+    assert_eq!(everywhere(&bench, "b2"), [Some(Draining); 2]);
+
+    bench.press("X<Tab><Enter>").expect("remove 10.0.1.12 in 2 services");
+    assert_eq!(everywhere(&bench, "b2"), [None; 2]);
+    bench.press("u").expect("Undo: add 10.0.1.12 in 2 services").press("<Tab><Enter>");
+    assert_eq!(everywhere(&bench, "b2"), [Some(Draining); 2], "it came back as another one");
+    bench.press("gjE<Tab><Enter>").expect("enable 10.0.1.12 in 2 services");
+    assert_eq!(everywhere(&bench, "b2"), [Some(Active); 2]);
+}
+
+#[test]
+fn a_machine_that_is_the_last_one_anywhere_takes_a_word_more() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    // In web four of five drain, in dns none does.
+    bench.press("d<Tab><Enter>jd<Tab><Enter>jd<Tab><Enter>jd<Tab><Enter>");
+    bench.press("jD").expect("No backend would be left in web that takes").press("<Tab><Tab><Enter>");
+    assert_eq!(everywhere(&bench, "b5"), [Some(BackendState::Active); 2], "without the word nothing is done");
+    bench.press(" <Enter>");
+    assert_eq!(everywhere(&bench, "b5"), [Some(BackendState::Draining); 2]);
 }
 
 #[test]

@@ -72,7 +72,9 @@ fn keys_are_taken_in_before_the_next_frame() {
     let (ended, script, screen) = run([keys("jjd"), VecDeque::from([Event::End(15)])]);
     assert_eq!(ended, Ended::Signal(15));
     assert!(screen.contains("drain b3 (web)"), "{screen}");
-    assert!(matches!(&script.orders[..], [Order::Plan(1, request)] if request.changes[0].backend() == "b3"));
+    assert!(
+        matches!(&script.orders[..], [Order::Plan(1, request)] if request.services[0].changes[0].backend() == "b3")
+    );
 }
 
 #[test]

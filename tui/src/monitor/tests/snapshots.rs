@@ -93,6 +93,7 @@ fn slots_by_hits_by_age_and_zoomed() {
 fn dialogs() {
     let mut bench = Bench::new(ViewName::Backends).after(3);
     snapshot("dialog-drain", bench.press("jd"));
+    snapshot("dialog-machine", bench.press("<Esc>D"));
     snapshot("dialog-add", bench.press("<Esc>a"));
     snapshot("dialog-weight", bench.press("<Esc>w"));
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");

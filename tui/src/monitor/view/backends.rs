@@ -1,8 +1,9 @@
 //! The backends of a service: what each gets, beside what its weight calls for.
 
 use maglev_core::{
+    drain::DrainProgress,
     sample::{BackendSample, ServiceSample},
-    service::{BackendState, Tracking},
+    service::BackendState,
 };
 use ratatui::{
     buffer::Buffer,
@@ -13,12 +14,13 @@ use ratatui::{
 
 use super::{Component, Outcome, ViewName};
 use crate::{
+    drain,
     monitor::{
         action::Action,
         data::Data,
         dialog,
         history::{Rates, Track},
-        number::{count, duration, percent, rate},
+        number::{count, percent, rate},
         slots::{self, draw::Colouring, raster::Raster, window::Window},
         view::chrome::Layout,
         widget::{
@@ -121,24 +123,12 @@ pub fn due(service: &ServiceSample, backend: &BackendSample) -> f64 {
     if sum > 0.0 { weight(backend) / sum } else { 0.0 }
 }
 
-/// How far a drain has come, in words, and whether the backend can be removed without a connection lost.
+/// How far a drain has come, in words, and whether the backend can be removed without a connection lost; `None` where
+/// it does not drain.
 #[must_use]
-pub fn drain_words(service: &ServiceSample, backend: &BackendSample) -> (String, bool) {
-    let Some(quiet) = backend.quiet else {
-        return ("quiet, it never got a packet: safe to remove".to_owned(), true);
-    };
-    if service.tracking == Tracking::Never {
-        return ("of no consequence, for nothing is held for it: safe to remove".to_owned(), true);
-    }
-    // To the second: what stands here changes as seldom as it can.
-    let told = std::time::Duration::from_secs(quiet.as_secs());
-    if quiet >= service.settle_time {
-        return (format!("quiet for {}: safe to remove", duration(told)), true);
-    }
-    if told.is_zero() {
-        return ("still busy: not yet safe to remove".to_owned(), false);
-    }
-    (format!("quiet for {} of {}", duration(told), duration(service.settle_time)), false)
+pub fn drain_words(service: &ServiceSample, backend: &BackendSample) -> Option<(String, bool)> {
+    let progress = DrainProgress::of(service, backend)?;
+    Some((drain::in_words(progress, service.settle_time), progress.is_safe()))
 }
 
 /// The mark by which a backend is known everywhere: its colour, or its letter where there is none.
@@ -283,8 +273,8 @@ impl Backends {
 /// How drains have come on, and the chosen backend in words.
 fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer: &mut Buffer) {
     let mut rest = area;
-    for backend in service.backends.iter().filter(|backend| backend.state == BackendState::Draining) {
-        let (words, safe) = drain_words(service, backend);
+    for backend in &service.backends {
+        let Some((words, safe)) = drain_words(service, backend) else { continue };
         let style = if safe { look.good() } else { look.draining() };
         let text = format!(" {} drains: {words}", backend.name);
         rest = line(span(text, style), rest, buffer);
