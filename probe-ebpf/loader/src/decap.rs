@@ -35,9 +35,12 @@ impl Decapsulation {
         let object = object::bytes()?;
         // The balancer's maps come along in the object: as small as they can be made.
         let mut loader = EbpfLoader::new();
-        for map in
-            MAPS_OF_ROWS.into_iter().chain([map::SETTLING_FLOWS, map::TRACKED_FLOWS, map::BACKEND_IDENTITIES])
-        {
+        for map in MAPS_OF_ROWS.into_iter().chain([
+            map::SETTLING_FLOWS,
+            map::TRACKED_FLOWS,
+            map::FRAGMENTS,
+            map::BACKEND_IDENTITIES,
+        ]) {
             loader.map_max_entries(map, 1);
         }
         let mut ebpf = loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))?;

@@ -7,6 +7,7 @@ use crate::{
     balance::{Backend, Choice, Flow},
     maps::TRACKED,
     packet::protocol,
+    parse::Kind,
 };
 
 /// An entry is refreshed only where that gains at least so many milliseconds, or the sixteenth part of the settle
@@ -41,7 +42,9 @@ fn recall(flow: &Flow) -> Option<Backend> {
     if !holds {
         return None;
     }
-    if silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16 {
+    // What routers say of a flow is no sign that it goes on.
+    let is_of_flow = flow.packet.kind != Kind::Quote;
+    if is_of_flow && (silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16) {
         // SAFETY: as above; one aligned store.
         unsafe { (&raw mut (*entry).last_packet).write_volatile(flow.now) };
     }
