@@ -43,9 +43,12 @@ pub(crate) fn trace_bytes() -> Result<Cow<'static, [u8]>, DatapathError> {
 pub(crate) fn smallest() -> Result<Ebpf, DatapathError> {
     let object = bytes()?;
     let mut loader = EbpfLoader::new();
-    for map in
-        MAPS_OF_ROWS.into_iter().chain([map::SETTLING_FLOWS, map::TRACKED_FLOWS, map::BACKEND_IDENTITIES])
-    {
+    for map in MAPS_OF_ROWS.into_iter().chain([
+        map::SETTLING_FLOWS,
+        map::TRACKED_FLOWS,
+        map::FRAGMENTS,
+        map::BACKEND_IDENTITIES,
+    ]) {
         loader.map_max_entries(map, 1);
     }
     loader.load(&object).map_err(|error| aya_error("load the maps".to_owned(), error))

@@ -71,6 +71,8 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
         (map::SLOT_HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
         (map::BACKEND_COUNTERS, entry::<u32, BackendCounters>(PERCPU_ARRAY, MAX_BACKENDS, 0)),
         (map::SERVICE_COUNTERS, entry::<u32, ServiceCounters>(PERCPU_ARRAY, MAX_SERVICES + 1, 0)),
+        (map::ADDRESSES, entry::<ServiceKey, u32>(HASH, MAX_SERVICES, 0)),
+        (map::ERROR_ALLOWANCE, entry::<u32, [u64; 2]>(PERCPU_ARRAY, 1, 0)),
         (map::FRAGMENTS, entry::<FragmentKey, FirstFragment>(LRU_HASH, FRAGMENTED_PACKETS, 0)),
         (map::ASIDE, entry::<u32, [u64; 16]>(PERCPU_ARRAY, 1, 0)),
         (map::QUESTION, entry::<u32, [u64; 8]>(PERCPU_ARRAY, 1, 0)),

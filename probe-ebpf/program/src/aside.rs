@@ -10,11 +10,12 @@ use maglev_probe_abi::{FirstFragment, FragmentKey, Verdict};
 use crate::{
     balance::Outcome,
     datagram::{self, Datagram, Part},
-    fragments,
+    echo, fragments,
     link::Tags,
     maps::ASIDE,
-    packet::{Ethernet, Half, protocol},
+    packet::{self, Ethernet, Half, Icmp, protocol},
     parse::{self, Kind, Packet},
+    quote,
 };
 
 /// The packet in hand, and what else is to be known of it. Each processor has one, for the stack of a program is
@@ -123,6 +124,14 @@ fn icmp(context: &XdpContext, datagram: &Datagram, aside: &mut Aside) -> Result<
         (4, protocol::ICMP) | (6, protocol::ICMPV6) => {}
         _ => return Err(Verdict::OtherProtocol),
     }
-    let _ = (context, aside);
+    // SAFETY: bytes alone.
+    let message: &Icmp = unsafe { packet::at(context, datagram.offset) }.ok_or(Verdict::OtherProtocol)?;
+    if quote::is_error(datagram.family, message.kind) {
+        aside.packet = quote::read(context, datagram)?;
+        return Ok(());
+    }
+    if echo::is_request(datagram.family, message.kind) && echo::answer(context, datagram).is_some() {
+        return Err(Verdict::EchoAnswered);
+    }
     Err(Verdict::OtherProtocol)
 }

@@ -15,6 +15,7 @@ use maglev_probe_abi::{
 use crate::{
     aside, clock, count,
     datagram::Wide,
+    errors,
     forward::{self, Answer},
     fragments,
     maps::{BACKENDS, SERVICES, SLOTS},
@@ -51,7 +52,8 @@ fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
     // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
     // deleted and used again is still some service's.
     let Some(service) = (unsafe { SERVICES.get(key(packet)) }) else {
-        return Outcome { verdict: Verdict::NotAService, action: xdp_action::XDP_PASS };
+        let verdict = if packet.kind == Kind::Quote { Verdict::ForeignQuote } else { Verdict::NotAService };
+        return Outcome { verdict, action: xdp_action::XDP_PASS };
     };
     let answer = match choose(packet, service) {
         Ok((flow, choice)) => send(context, &flow, &choice),
@@ -63,9 +65,31 @@ fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
         Verdict::Redirected => xdp_action::XDP_REDIRECT,
         // Whoever only observes takes nothing from the stack.
         _ if service.forwarding == FORWARDING_OBSERVE => xdp_action::XDP_PASS,
+        Verdict::TimeExceeded | Verdict::TooBig if tell(context, packet, answer) => {
+            return Outcome {
+                verdict: match verdict {
+                    Verdict::TooBig => Verdict::TooBigAnswered,
+                    _ => Verdict::TimeExceededAnswered,
+                },
+                action: xdp_action::XDP_TX,
+            };
+        }
         _ => xdp_action::XDP_DROP,
     };
     Outcome { verdict, action }
+}
+
+/// Tells the sender why its packet is not sent, if that is allowed: not about an error, nor about a fragment but the
+/// first one (RFC 1812).
+#[inline(always)]
+fn tell(context: &XdpContext, packet: &Packet, answer: Answer) -> bool {
+    let may_be_told = match packet.kind {
+        Kind::Whole | Kind::FirstFragment => true,
+        Kind::LaterFragment | Kind::Quote => false,
+    };
+    // Of what is too big it is not always known what would not be.
+    let is_known = answer.verdict() == Verdict::TimeExceeded || answer.most() != 0;
+    may_be_told && is_known && errors::answer(context.ctx, packet.family, answer.most())
 }
 
 /// Where a packet belongs.

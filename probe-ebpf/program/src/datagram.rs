@@ -161,7 +161,7 @@ pub(crate) fn extensions<const FRAGMENTS: bool>(
 impl FragmentHeader {
     /// A fragment that neither begins late nor is followed is a whole packet (RFC 6946).
     #[inline(always)]
-    fn part(&self) -> Part {
+    fn part(self) -> Part {
         Part::of(self.place & 0xfff8_u16.to_be(), self.place & 1_u16.to_be() != 0)
     }
 }

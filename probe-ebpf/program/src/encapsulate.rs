@@ -15,10 +15,6 @@ use crate::{
 /// How many routers a tunnel may lead through.
 const TIME_TO_LIVE: u8 = 64;
 
-/// The flag that forbids fragmentation. It is set whatever the packet inside says: fragments of two packets whose
-/// identification is 0 would be taken for one, and what is never fragmented needs no identification (RFC 6864).
-const DO_NOT_FRAGMENT: Half = 0x4000_u16.to_be();
-
 /// A header that packets can be put behind.
 pub(crate) trait Outer: Copy {
     /// What an Ethernet header calls it.
@@ -53,14 +49,16 @@ pub(crate) fn ipv4_header(settings: &Settings, flow: &Forwarding, backend: Addre
         type_of_service: flow.packet.type_of_service,
         total_length: length.to_be(),
         identification: 0,
-        fragment: DO_NOT_FRAGMENT,
+        // Whatever the packet inside says: fragments of two packets whose identification is 0 would be taken for one, and
+        // what is never fragmented needs no identification (RFC 6864).
+        fragment: Ipv4::DO_NOT_FRAGMENT,
         time_to_live: TIME_TO_LIVE,
         protocol: inner_protocol(flow),
         checksum: 0,
         source: Address::new(source.to_ne_bytes()),
         destination: backend,
     };
-    header.checksum = checksum(&header);
+    header.checksum = header.right_checksum();
     Ok(header)
 }
 
@@ -90,22 +88,6 @@ pub(crate) fn ipv6_header(settings: &Settings, flow: &Forwarding, backend: Wide)
 #[inline(always)]
 fn inner_protocol(flow: &Forwarding) -> u8 {
     if flow.packet.family == 6 { protocol::IPV6 } else { protocol::IPV4 }
-}
-
-/// The checksum of a header in which it is zero: the sum of its halves in ones' complement, inverted. It comes out in
-/// the order of bytes that the halves are in.
-#[inline(always)]
-fn checksum(header: &Ipv4) -> Half {
-    let pair = |first: u8, second: u8| u32::from(Half::from_ne_bytes([first, second]));
-    let sum = pair(header.version_and_length, header.type_of_service)
-        + u32::from(header.total_length)
-        + u32::from(header.fragment)
-        + pair(header.time_to_live, header.protocol)
-        + header.source.sum()
-        + header.destination.sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    !(sum as Half)
 }
 
 /// Puts the header between the packet and a new Ethernet header, and counts the packet's time to live down: what is sent

@@ -37,7 +37,7 @@ pub(crate) fn key(datagram: &Datagram) -> FragmentKey {
 #[inline(always)]
 pub(crate) fn recall(datagram: &Datagram, aside: &mut Aside) -> Result<(), Verdict> {
     aside.fragment = key(datagram);
-    let first = FRAGMENTS.get_ptr(&aside.fragment).ok_or(Verdict::FragmentWithoutFirst)?;
+    let first = FRAGMENTS.get_ptr(aside.fragment).ok_or(Verdict::FragmentWithoutFirst)?;
     // SAFETY: it points into a map's element, which lives as long as the program runs.
     let first = unsafe { *first };
     if clock::milliseconds().saturating_sub(first.at) >= LIFETIME_MILLISECONDS {

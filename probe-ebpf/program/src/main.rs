@@ -7,20 +7,26 @@
 #![no_std]
 #![no_main]
 
+mod allowance;
 mod aside;
 mod balance;
+mod checksum;
 mod clock;
 mod count;
 mod datagram;
 mod decapsulate;
+mod echo;
 mod encapsulate;
+mod errors;
 mod forward;
 mod fragments;
+mod icmp;
 mod link;
 mod maps;
 mod memory;
 mod packet;
 mod parse;
+mod quote;
 mod rows;
 mod settling;
 mod trace;

@@ -13,7 +13,7 @@ use maglev_probe_abi::{
     TRACKED_FLOWS, TrackedFlow, Verdict,
 };
 
-use crate::{aside::Aside, clock::Reading};
+use crate::{allowance::Allowance, aside::Aside, clock::Reading};
 
 /// Rows that user space maps into its memory.
 pub(crate) type Rows = Array<Row, 1, { BPF_F_MMAPABLE as usize }>;
@@ -80,6 +80,14 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FirstFragment, { FRAGMENTED
 /// The packet in hand, where it is none of the usual kinds.
 #[btf_map(name = "aside")]
 pub(crate) static ASIDE: PerCpuArray<Aside, 1> = PerCpuArray::new();
+
+/// The addresses whose echo requests are answered: without port and protocol.
+#[btf_map(name = "addresses")]
+pub(crate) static ADDRESSES: HashMap<ServiceKey, u32, { MAX_SERVICES as usize }> = HashMap::new();
+
+/// How many ICMP errors may be sent.
+#[btf_map(name = "error_allowance")]
+pub(crate) static ERROR_ALLOWANCE: PerCpuArray<Allowance, 1> = PerCpuArray::new();
 
 /// What the kernel's routes are asked.
 #[btf_map(name = "question")]

@@ -2,6 +2,8 @@
 
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 
+use crate::checksum;
+
 /// The `T` that lies `offset` bytes into the packet, or `None` where the packet ends before it does. What a program
 /// can look at is the linear part of a packet of several fragments.
 ///
@@ -63,6 +65,12 @@ impl Hardware {
         Self([0, 2, 4].map(|place| Half::from_ne_bytes([bytes[place], bytes[place + 1]])))
     }
 
+    /// Whether it is several hosts'.
+    #[inline(always)]
+    pub(crate) fn is_group(self) -> bool {
+        self.0[0] & 0x0100_u16.to_be() != 0
+    }
+
     #[inline(always)]
     pub(crate) fn is_zero(self) -> bool {
         self.0[0] | self.0[1] | self.0[2] == 0
@@ -106,6 +114,12 @@ impl LongAddress {
         let low = |word: u32| word as Half;
         let high = |word: u32| (word >> 16) as Half;
         Self([low(a), high(a), low(b), high(b), low(c), high(c), low(d), high(d)])
+    }
+
+    /// The sum of its halves.
+    #[inline(always)]
+    pub(crate) fn sum(self) -> u32 {
+        self.0.iter().map(|half| u32::from(*half)).sum()
     }
 
     /// Its sixteen bytes as they lie in memory.
@@ -153,6 +167,8 @@ pub(crate) struct Ipv4 {
 
 impl Ipv4 {
     pub(crate) const LENGTH: usize = size_of::<Self>();
+    /// The flag that forbids fragments.
+    pub(crate) const DO_NOT_FRAGMENT: Half = 0x4000_u16.to_be();
     /// The flag of a fragment that others follow.
     pub(crate) const MORE_FRAGMENTS: Half = 0x2000_u16.to_be();
     /// The bits that say where in its packet a fragment begins.
@@ -169,6 +185,21 @@ impl Ipv4 {
     #[inline(always)]
     pub(crate) fn packet_length(&self) -> u16 {
         u16::from_be(self.total_length)
+    }
+
+    /// The checksum that the header should have, whatever it has: the sum of its halves in ones'
+    /// complement, inverted. It comes out in the order of bytes that the halves are in.
+    #[inline(always)]
+    pub(crate) fn right_checksum(&self) -> Half {
+        let pair = |first: u8, second: u8| u32::from(Half::from_ne_bytes([first, second]));
+        let sum = pair(self.version_and_length, self.type_of_service)
+            + u32::from(self.total_length)
+            + u32::from(self.identification)
+            + u32::from(self.fragment)
+            + pair(self.time_to_live, self.protocol)
+            + self.source.sum()
+            + self.destination.sum();
+        checksum::folded(sum)
     }
 
     /// Whether this is a part of a packet: more fragments follow, or others went before.
@@ -250,7 +281,7 @@ pub(crate) struct FragmentHeader {
 impl FragmentHeader {
     /// What the fragments of a packet have in common, in network order.
     #[inline(always)]
-    pub(crate) fn identification(&self) -> u32 {
+    pub(crate) fn identification(self) -> u32 {
         u32::from(self.identification[0]) | u32::from(self.identification[1]) << 16
     }
 }
@@ -301,6 +332,16 @@ pub(crate) struct Udp {
     pub(crate) destination: Half,
     pub(crate) length: Half,
     pub(crate) checksum: Half,
+}
+
+/// What messages of ICMP begin with, of either family.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Icmp {
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) checksum: Half,
+    pub(crate) rest: [Half; 2],
 }
 
 /// Numbers of protocols in an IP header.

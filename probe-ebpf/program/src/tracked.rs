@@ -7,6 +7,7 @@ use crate::{
     balance::{Backend, Choice, Flow},
     maps::TRACKED,
     packet::protocol,
+    parse::Kind,
     trace,
 };
 
@@ -43,7 +44,9 @@ fn recall(flow: &Flow) -> Option<Backend> {
         return None;
     }
     trace::remembered(backend.number);
-    if silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16 {
+    // What routers say of a flow is no sign that it goes on.
+    let is_of_flow = flow.packet.kind != Kind::Quote;
+    if is_of_flow && (silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16) {
         // SAFETY: as above; one aligned store.
         unsafe { (&raw mut (*entry).last_packet).write_volatile(flow.now) };
     }

@@ -4,6 +4,8 @@
 //! skipped, and passes.
 
 mod decap;
+mod echo;
+mod errors;
 mod forwarding;
 mod fragments;
 mod frames;
@@ -11,6 +13,7 @@ mod hostile;
 mod ipv6;
 mod model;
 mod passing;
+mod quotes;
 mod routes;
 mod settling;
 mod slots;

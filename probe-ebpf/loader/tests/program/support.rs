@@ -236,6 +236,13 @@ impl Programs {
         services.insert(Bytes(key), Bytes(record), 0).unwrap();
     }
 
+    /// Has echo requests to an address answered.
+    pub(crate) fn put_address(&mut self, address: [u8; 16], family: u8) {
+        let mut addresses: HashMap<_, Bytes<ServiceKey>, u32> =
+            self.ebpf.map_mut(map::ADDRESSES).unwrap().try_into().unwrap();
+        addresses.insert(Bytes(ServiceKey { address, family, ..ServiceKey::default() }), 1, 0).unwrap();
+    }
+
     pub(crate) fn remove_service(&mut self, key: ServiceKey) {
         let mut services: HashMap<_, Bytes<ServiceKey>, Bytes<ServiceRecord>> =
             self.ebpf.map_mut(map::SERVICES).unwrap().try_into().unwrap();
