@@ -1,19 +1,23 @@
 //! What the kernel's maps hold, read past the loader: what must be true of them at any instant, and between changes.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use bytemuck::{AnyBitPattern, NoUninit};
 use maglev_core::{rules::ROW_SLOTS, slot::SlotWord};
 use maglev_probe_abi::{
-    BACKEND_GONE, BackendCounters, BackendIdentity, BackendRecord, Event, JOURNAL, Meta, ROW_WORDS,
-    ServiceIdentity, ServiceRecord, map,
+    BACKEND_GONE, BackendCounters, BackendIdentity, BackendRecord, Event, FORWARDING_OBSERVE, JOURNAL, Meta,
+    ROW_WORDS, ServiceIdentity, ServiceKey, ServiceRecord, map,
 };
 
 /// The maps of an instance, as bytes.
 pub struct Audit {
     meta: Array<MapData, [u8; size_of::<Meta>()]>,
     services: HashMap<MapData, [u8; 20], [u8; size_of::<ServiceRecord>()]>,
+    addresses: HashMap<MapData, [u8; 20], u32>,
     backends: Array<MapData, [u8; size_of::<BackendRecord>()]>,
     slots: Array<MapData, [u64; ROW_WORDS]>,
     service_identities: HashMap<MapData, u32, [u8; size_of::<ServiceIdentity>()]>,
@@ -36,6 +40,7 @@ impl Audit {
         Self {
             meta: array(map::META).try_into().expect("meta"),
             services: hash(map::SERVICES).try_into().expect("services"),
+            addresses: hash(map::ADDRESSES).try_into().expect("addresses"),
             backends: array(map::BACKENDS).try_into().expect("backends"),
             slots: array(map::SLOTS).try_into().expect("slots"),
             service_identities: hash(map::SERVICE_IDENTITIES).try_into().expect("identities"),
@@ -126,6 +131,14 @@ impl Audit {
         let derived: Vec<u32> = self.services().iter().map(|service| service.number).collect();
         assert_eq!(derived.len(), services.len(), "{derived:?} are balanced, {:?} kept", services.keys());
         assert!(derived.iter().all(|number| services.contains_key(number)));
+        let answered: BTreeSet<[u8; 20]> =
+            self.addresses.keys().map(|key| key.expect("addresses are read")).collect();
+        let forwarding = services.values().filter(|service| service.forwarding != FORWARDING_OBSERVE);
+        let address = |service: &ServiceIdentity| {
+            let (address, family) = (service.address, service.family);
+            bytes_of(&ServiceKey { address, family, ..ServiceKey::default() })
+        };
+        assert_eq!(answered, forwarding.map(address).collect(), "addresses whose echo is answered");
         for (number, kept) in self.identities() {
             assert_eq!(number & JOURNAL, 0, "an entry is left in the journal: {kept:?}");
             let derived: BackendRecord = record(&self.backends.get(&number, 0).expect("backends are read"));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya::{
-    maps::{Array, MapData},
+    maps::{Array, Map, MapData, PerCpuArray},
     programs::{
         ProgramInfo,
         links::{FdLink, PinnedLink},
@@ -19,6 +19,7 @@ use aya::{
 };
 use maglev_core::change::Change;
 use maglev_lab::{Load, TcpLoad, Traffic, UdpLoad};
+use maglev_probe::Datapath;
 use maglev_tests::{Audit, Plot, Site, eventually, maglev_top, write_altered_object};
 use serde_json::Value;
 
@@ -298,6 +299,68 @@ fn a_map_of_another_shape_is_refused_in_words_and_can_be_taken_down() {
     assert_eq!(links(&site), before);
     assert!(run(&site, &["down"], None).status.success());
     assert!(!instance.folder().exists());
+}
+
+#[test]
+fn counts_go_on_in_a_larger_map_where_a_version_has_more_of_them() {
+    let Some(site) = Site::start(&Plot { table_size: 251, weights: vec![100; 3], ..Plot::default() }) else {
+        return;
+    };
+    let scratch = Scratch::new(&site);
+    let instance = site.datapath.instance().clone();
+    let mut connection = site.connect();
+    // As a version would have left it that knew two verdicts less.
+    let pin = instance.maps().join("verdicts");
+    let known: PerCpuArray<MapData, u64> =
+        Map::PerCpuArray(MapData::from_pin(&pin).unwrap()).try_into().unwrap();
+    let mut small = PerCpuArray::<MapData, u64>::create(known.len() - 2, 0).unwrap();
+    for place in 0..small.len() {
+        small.set(place, known.get(&place, 0).unwrap(), 0).unwrap();
+    }
+    fs::remove_file(&pin).unwrap();
+    small.pin(&pin).unwrap();
+    let before = links(&site);
+    let counts = || {
+        let verdicts = Datapath::open(&instance).unwrap().sample().unwrap().verdicts;
+        verdicts.into_iter().map(|(_, count)| count).collect::<Vec<_>>()
+    };
+    assert_eq!(counts().len(), known.len() as usize - 2, "it is read as far as it goes");
+    let counted: u64 = counts().iter().sum();
+
+    let done = document(&up(&site, &scratch, None));
+    assert_eq!(done["replaced-program"]["maps-grown"], serde_json::json!(["verdicts"]));
+    assert_eq!(counts().len(), known.len() as usize);
+    assert_eq!(links(&site)[0].0, before[0].0);
+    assert!(counts().iter().sum::<u64>() >= counted, "counts went back");
+    let now: u64 = counts().iter().sum();
+    for _ in 0..10 {
+        connection.request().unwrap();
+    }
+    assert!(counts().iter().sum::<u64>() >= now + 10, "what comes is not counted");
+    let names: Vec<_> = fs::read_dir(instance.maps()).unwrap().flatten().map(|pin| pin.file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains('-')), "a pin is left over: {names:?}");
+}
+
+#[test]
+fn an_earlier_version_takes_over_from_one_that_counts_more() {
+    let Some(site) = Site::start(&Plot { table_size: 251, weights: vec![100; 3], ..Plot::default() }) else {
+        return;
+    };
+    let scratch = Scratch::new(&site);
+    let instance = site.datapath.instance().clone();
+    let pin = instance.maps().join("verdicts");
+    let known: PerCpuArray<MapData, u64> =
+        Map::PerCpuArray(MapData::from_pin(&pin).unwrap()).try_into().unwrap();
+    let large = PerCpuArray::<MapData, u64>::create(known.len() + 2, 0).unwrap();
+    fs::remove_file(&pin).unwrap();
+    large.pin(&pin).unwrap();
+    let before = links(&site);
+    let done = document(&up(&site, &scratch, Some(&scratch.object())));
+    assert_eq!(done["replaced-program"]["maps-grown"], serde_json::json!([]));
+    assert_eq!(links(&site)[0].0, before[0].0);
+    site.connect().request().unwrap();
+    let sample = Datapath::open(&instance).unwrap().sample().unwrap();
+    assert!(sample.verdicts.iter().map(|(_, count)| count).sum::<u64>() > 3, "{:?}", sample.verdicts);
 }
 
 #[test]

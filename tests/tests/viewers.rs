@@ -8,7 +8,9 @@ use std::{
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use maglev_core::service::BackendState;
@@ -166,6 +168,45 @@ fn a_group_of_viewers_sees_everything_and_changes_nothing() {
     assert!(run(&site, &scratch, None, &["down"]).status.success());
     assert!(!folder.exists(), "the viewers' folder is left");
     assert_eq!(mounts_of(&folder), 0, "the viewers' mount is left");
+}
+
+#[test]
+fn what_is_killed_while_it_lets_viewers_in_or_out_leaves_nothing() {
+    let Some(site) = Site::start(&Plot { table_size: 251, weights: vec![100; 3], ..Plot::default() }) else {
+        return;
+    };
+    let scratch = Scratch::new(&site);
+    let name = site.datapath.instance().name();
+    let folder = Path::new("/run/maglev-top").join(name);
+    let (config, viewers) = (scratch.config(), GROUP.to_string());
+    let up = ["up", "--config", &config, "--viewers", &viewers];
+    // Counted from when its folder is there, or is not any more.
+    let killed = |words: &[&str], is_there: bool, after: u64| {
+        let mut command = Command::new(scratch.binary());
+        command.args(words).args(["--instance", name]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = site.topology.balancer().run(|| command.spawn()).unwrap().unwrap();
+        while folder.exists() != is_there && child.try_wait().unwrap().is_none() {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(after));
+        let _ = child.kill();
+        !child.wait().unwrap().success()
+    };
+    assert!(run(&site, &scratch, None, &["down"]).status.success());
+    let mut cut_short = 0;
+    for round in 0..12 {
+        cut_short += u32::from(killed(&up, true, round));
+        killed(&["down"], false, 0);
+        let again = run(&site, &scratch, None, &up);
+        assert!(again.status.success(), "{}", told(&again));
+        assert_eq!(mounts_of(&folder), 1);
+        assert_eq!(run(&site, &scratch, Some(GROUP), &["status"]).status.code(), Some(0));
+        killed(&["down"], true, round * 2);
+        let down = run(&site, &scratch, None, &["down"]);
+        assert!(down.status.success() || told(&down).contains("no datapath is running"), "{}", told(&down));
+        assert!(!folder.exists() && mounts_of(&folder) == 0, "round {round}: something is left");
+    }
+    assert!(cut_short > 0, "it was always through before it was killed: the moments are badly chosen");
 }
 
 #[test]

@@ -98,9 +98,8 @@ pub enum Command {
     Table(TableCommand),
     /// Which slot and backend a client gets
     Lookup(Lookup),
-    /// Packet by packet: where a flow goes, and why
-    #[command(hide = true)]
-    Trace(Later),
+    /// Packet by packet: where a client's flow goes, and why
+    Trace(Trace),
     /// At a backend: take the outer header off, until it is ended
     Decap(Decap),
     /// A Cilium node's own tables
@@ -369,6 +368,34 @@ pub struct Lookup {
     pub flow: SocketAddr,
 }
 
+/// `trace`
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// The client's address, and its port unless all of them are meant
+    #[arg(long, value_name = "IP[:PORT]", value_parser = traced_flow)]
+    pub flow: TracedFlow,
+    /// End after so many packets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after this
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub duration: Duration,
+}
+
+/// A client whose packets are traced; port 0 stands for any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracedFlow(pub SocketAddr);
+
+impl std::fmt::Display for TracedFlow {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.port() == 0 {
+            write!(formatter, "{}", self.0.ip())
+        } else {
+            write!(formatter, "{}", self.0)
+        }
+    }
+}
+
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -395,6 +422,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write 10s, 500ms or 2m"))?;
     if parsed.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(parsed) }
+}
+
+fn traced_flow(text: &str) -> Result<TracedFlow, String> {
+    let address = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let whole = address.map(|address| SocketAddr::new(address, 0)).or_else(|_| text.parse::<SocketAddr>());
+    whole.map(TracedFlow).map_err(|_| {
+        format!("{text:?} is not IP[:PORT], as in 198.51.100.7, 198.51.100.7:4000 or [2001:db8::7]:4000")
+    })
 }
 
 fn tracking(text: &str) -> Result<Tracking, String> {
@@ -451,6 +486,22 @@ mod tests {
         assert_eq!(plan.drain, ["b1"]);
         assert_eq!(plan.add.iter().map(|backend| backend.weight).collect::<Vec<_>>(), [50, 100]);
         assert_eq!(plan.weight, [("b2".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn a_traced_flow_is_a_client_with_or_without_its_port() {
+        let flow = |text: &str| traced_flow(text).map(|flow| flow.to_string());
+        for (text, shown) in [
+            ("198.51.100.7", "198.51.100.7"),
+            ("198.51.100.7:4000", "198.51.100.7:4000"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:4000", "[2001:db8::7]:4000"),
+        ] {
+            assert_eq!(flow(text).as_deref(), Ok(shown));
+        }
+        assert!(flow("web").unwrap_err().contains("IP[:PORT]"));
+        assert!(flow("198.51.100.7:70000").is_err());
     }
 
     #[test]

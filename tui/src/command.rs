@@ -11,6 +11,7 @@ mod print;
 pub(crate) mod report;
 mod status;
 mod table;
+mod trace;
 mod up;
 
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Lookup(words)) => lookup::run(&context, words),
         Some(Command::Decap(words)) => decap::run(words),
         Some(Command::Config(ConfigCommand { action: ConfigAction::Show })) => config::show(&context),
-        Some(Command::Trace(_)) => Err(not_yet("trace")),
+        Some(Command::Trace(words)) => trace::run(&context, words),
         Some(Command::Cilium(_)) => Err(not_yet("cilium")),
         Some(Command::Record(_)) => Err(not_yet("record")),
         Some(Command::Replay(_)) => Err(not_yet("replay")),

@@ -13,30 +13,51 @@ use crate::{
     toolchain::{TARGET, Toolchain},
 };
 
+/// An object that the crate of the programs is built into.
+pub(crate) struct Object {
+    /// The binary.
+    binary: &'static str,
+    /// The features that it is built with.
+    features: &'static str,
+    /// What the file is called.
+    name: &'static str,
+}
+
 /// The programs.
-pub(crate) const PROGRAM: &str = "maglev";
+pub(crate) const PROGRAM: Object = Object { binary: "maglev", features: "", name: "maglev.bpf.o" };
+
+/// The balancer that traces.
+pub(crate) const TRACE: Object = Object { binary: "maglev", features: "trace", name: "trace.bpf.o" };
 
 /// What restores a packet between two runs of them, to measure.
-pub(crate) const RESTORER: &str = "restorer";
+pub(crate) const RESTORER: Object = Object { binary: "restorer", features: "", name: "restorer.bpf.o" };
 
-/// Builds one of the crate's binaries, and puts it without its debugging information into `folder`.
-pub(crate) fn build(root: &Path, binary: &str, folder: &Path) -> Result<PathBuf, Error> {
+/// Builds one of the objects, and puts it without its debugging information into `folder`.
+pub(crate) fn build(root: &Path, object: &Object, folder: &Path) -> Result<PathBuf, Error> {
     let built = root.join("target/ebpf");
-    run(Toolchain::find()?.cargo(root).args(["--bin", binary]).arg("--target-dir").arg(&built))?;
+    let Object { binary, features, name } = object;
+    run(Toolchain::find()?
+        .cargo(root)
+        .args(["--bin", binary, "--features", features])
+        .arg("--target-dir")
+        .arg(&built))?;
     let linked = built.join(TARGET).join("release").join(binary);
     let object = strip(&fs::read(&linked).map_err(at(&linked))?)?;
     fs::create_dir_all(folder).map_err(at(folder))?;
-    let path = folder.join(format!("{binary}.bpf.o"));
+    let path = folder.join(name);
     fs::write(&path, object).map_err(at(&path))?;
     path.canonicalize().map_err(at(&path))
 }
 
 /// Builds the programs into the folder that the loader embeds them from, and records what they were built of.
 pub(crate) fn keep(root: &Path) -> Result<(), Error> {
-    let object = build(root, PROGRAM, &root.join(sources::FOLDER))?;
+    let folder = root.join(sources::FOLDER);
+    let objects = [build(root, &PROGRAM, &folder)?, build(root, &TRACE, &folder)?];
     let record = root.join(sources::RECORD);
     let digests = sources::digests(root).map_err(at(root))?;
     fs::write(&record, digests.to_string()).map_err(at(&record))?;
-    println!("{}", object.display());
+    for object in objects {
+        println!("{}", object.display());
+    }
     Ok(())
 }

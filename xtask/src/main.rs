@@ -20,9 +20,9 @@ use crate::{error::Error, run::run};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Build the XDP programs from source, and keep the object that the loader embeds.
+    /// Build the XDP programs from source, and keep the objects that the loader embeds.
     BuildEbpf {
-        /// Leave the kept object alone, and put the new one, maglev.bpf.o, into this folder.
+        /// Leave the kept object alone, and put the new ones, maglev.bpf.o and trace.bpf.o, into this folder.
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
@@ -49,8 +49,9 @@ fn perform(task: &Task) -> Result<(), Error> {
     match task {
         Task::BuildEbpf { output: None } => build::keep(root),
         Task::BuildEbpf { output: Some(folder) } => {
-            let object = build::build(root, build::PROGRAM, folder)?;
-            println!("{}", object.display());
+            for object in [&build::PROGRAM, &build::TRACE] {
+                println!("{}", build::build(root, object, folder)?.display());
+            }
             Ok(())
         }
         Task::CiSetup => run(Command::new(root.join(".ci/install-ebpf-toolchain.sh")).current_dir(root)),
@@ -69,8 +70,8 @@ fn perform(task: &Task) -> Result<(), Error> {
 /// Builds the programs and what restores their packets between runs, and measures.
 fn bench_program(root: &Path) -> Result<(), Error> {
     let folder = root.join("target/ebpf-bench");
-    let program = build::build(root, build::PROGRAM, &folder)?;
-    let restorer = build::build(root, build::RESTORER, &folder)?;
+    let program = build::build(root, &build::PROGRAM, &folder)?;
+    let restorer = build::build(root, &build::RESTORER, &folder)?;
     run(Command::new(env!("CARGO"))
         .current_dir(root)
         .args(["bench", "--package", "maglev-probe", "--bench", "program"])

@@ -9,21 +9,22 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// The folder of the kept object.
+/// The folder of the kept objects.
 pub(crate) const FOLDER: &str = "probe-ebpf/loader/object";
 
 /// The record of what it was built of: what `sha256sum` prints, and `sha256sum --check` reads, at the repository's
 /// root.
 pub(crate) const RECORD: &str = "probe-ebpf/loader/object/sources.sha256";
 
-/// The object, its sources, and folders of sources. A crate's `lib.rs` counts where it holds more than the names of
+/// The objects, their sources, and folders of sources. A crate's `lib.rs` counts where it holds more than the names of
 /// its modules.
-const COUNTED: [&str; 8] = [
+const COUNTED: [&str; 9] = [
     "core/src/flow.rs",
     "core/src/slot.rs",
     "probe-ebpf/abi/Cargo.toml",
     "probe-ebpf/abi/src",
     "probe-ebpf/loader/object/maglev.bpf.o",
+    "probe-ebpf/loader/object/trace.bpf.o",
     "probe-ebpf/program/Cargo.lock",
     "probe-ebpf/program/Cargo.toml",
     "probe-ebpf/program/src",

@@ -10,8 +10,10 @@ use core::mem::{offset_of, size_of};
 mod counters;
 mod decap;
 mod flows;
+mod fragments;
 mod identity;
 mod service;
+mod trace;
 mod verdict;
 
 pub use counters::{BackendCounters, ServiceCounters};
@@ -20,6 +22,7 @@ pub use flows::{
     FLOWS_PER_BUCKET, FlowKey, SETTLING_BUCKETS, SettlingBucket, SettlingFlow, TRACKED_FLOWS, TrackedFlow,
     bpf_spin_lock,
 };
+pub use fragments::{FRAGMENTED_PACKETS, FirstFragment, FragmentKey};
 pub use identity::{
     BackendIdentity, EVENTS, Event, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING, PHASE_STARTING,
     ServiceIdentity,
@@ -29,10 +32,11 @@ pub use service::{
     FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS,
     TRACKING_NEVER, TRACKING_SETTLING,
 };
+pub use trace::{TRACE_ROOM, TraceFilter, TraceRecord, TraceState};
 pub use verdict::{DecapVerdict, Verdict};
 
 /// The version of everything in this crate. A datapath with another one is not adopted.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Words of eight bytes in a row: the unit in which slots, deadlines, limits and slot counters are allocated and read.
 pub const ROW_WORDS: usize = 512;
@@ -52,6 +56,8 @@ pub mod program {
     pub const MAGLEV: &str = "maglev";
     /// What takes the outer header off at a backend.
     pub const DECAP: &str = "maglev_decap";
+    /// The balancer that traces, which is an object of its own.
+    pub const TRACE: &str = "maglev_trace";
 }
 
 /// The names of the maps: in the object, and under `maps/` in the instance's folder.
@@ -80,6 +86,12 @@ pub mod map {
     pub const SETTLING_FLOWS: &str = "settling_flows";
     /// [`FlowKey`](crate::FlowKey) → [`TrackedFlow`](crate::TrackedFlow), the least recently used forgotten first.
     pub const TRACKED_FLOWS: &str = "tracked_flows";
+    /// [`FragmentKey`](crate::FragmentKey) → [`FirstFragment`](crate::FirstFragment), the least recently used forgotten
+    /// first.
+    pub const FRAGMENTS: &str = "fragments";
+    /// [`ServiceKey`](crate::ServiceKey) of an address alone, port and protocol 0 → 1: those whose echo requests are
+    /// answered.
+    pub const ADDRESSES: &str = "addresses";
     /// Service number → [`ServiceIdentity`](crate::ServiceIdentity); the program does not read it.
     pub const SERVICE_IDENTITIES: &str = "service_ids";
     /// Backend number, with [`JOURNAL`](crate::JOURNAL) or without → [`BackendIdentity`](crate::BackendIdentity); the
@@ -93,8 +105,26 @@ pub mod map {
     pub const DECAP_SETTINGS: &str = "decap_settings";
     /// The program's alone: the time as each processor last saw it.
     pub const CLOCK: &str = "clock";
+    /// The program's alone: the packet in hand, where it is none of the usual kinds.
+    pub const ASIDE: &str = "aside";
+    /// The program's alone: what the kernel's routes are asked.
+    pub const QUESTION: &str = "question";
+    /// The program's alone: how many ICMP errors each processor may still send.
+    pub const ERROR_ALLOWANCE: &str = "error_allowance";
     /// [`DecapVerdict`](crate::DecapVerdict) → packets, per processor.
     pub const DECAP_VERDICTS: &str = "decap_verdicts";
+    /// 0 → the program that packets are handed over to, while somebody traces. It is pinned nowhere: the kernel empties
+    /// it when the last process that has it open is gone, however it went.
+    pub const TRACERS: &str = "tracers";
+    /// 0 → [`TraceFilter`](crate::TraceFilter); the tracer's own.
+    pub const TRACE_FILTER: &str = "trace_filter";
+    /// 0 → [`TraceState`](crate::TraceState), per processor; the tracer's own.
+    pub const TRACE_STATE: &str = "trace_state";
+    /// A ring of [`TraceRecord`](crate::TraceRecord)s; the tracer's own.
+    pub const TRACE_RECORDS: &str = "trace_records";
+
+    /// Those that are pinned nowhere, and go with whoever has them open.
+    pub const UNPINNED: [&str; 4] = [TRACERS, TRACE_FILTER, TRACE_STATE, TRACE_RECORDS];
 }
 
 // The maps outlive the program that made them: a layout that shifts by accident would be read wrongly by the next one.
@@ -106,10 +136,15 @@ const _: () = {
     assert!(size_of::<Settings>() == 48);
     assert!(size_of::<BackendCounters>() == 40);
     assert!(size_of::<ServiceCounters>() == 40);
+    assert!(size_of::<TraceFilter>() == 40 && offset_of!(TraceFilter, deadline) == 16);
+    assert!(size_of::<TraceRecord>() == 104 && offset_of!(TraceRecord, length) == 48);
+    assert!(size_of::<TraceState>() == 128 && offset_of!(TraceState, record) == 24);
     assert!(size_of::<FlowKey>() == 24);
     assert!(size_of::<SettlingFlow>() == 40);
     assert!(size_of::<SettlingBucket>() == 8 + 40 * FLOWS_PER_BUCKET);
     assert!(size_of::<TrackedFlow>() == 16);
+    assert!(size_of::<FragmentKey>() == 40);
+    assert!(size_of::<FirstFragment>() == 24);
     assert!(size_of::<DecapSettings>() == 8);
     assert!(size_of::<ServiceIdentity>() == 144);
     assert!(size_of::<BackendIdentity>() == 112 && offset_of!(BackendIdentity, configured_weight) == 104);

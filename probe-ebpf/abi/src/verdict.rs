@@ -32,11 +32,11 @@ verdicts! {
     NotIp = 0 "not-ip",
     /// Passed: IPv6 with more extension headers than are followed.
     ExtensionHeaders = 1 "extension-headers",
-    /// Passed: neither TCP nor UDP.
+    /// Passed: neither TCP nor UDP, nor one of those ICMP messages that are balanced or answered.
     OtherProtocol = 2 "other-protocol",
     /// Passed: shorter than its headers say, or headers that contradict themselves.
     Malformed = 3 "malformed",
-    /// Passed: a fragment, of which only the first one names its ports.
+    /// Passed: the first fragment of a packet that is neither TCP nor UDP.
     Fragment = 4 "fragment",
     /// Passed: for no service.
     NotAService = 5 "not-a-service",
@@ -56,7 +56,7 @@ verdicts! {
     NoNeighbour = 12 "no-neighbour",
     /// Dropped: the kernel does not forward on this interface.
     ForwardingOff = 13 "forwarding-off",
-    /// Dropped: larger than the way to the backend takes.
+    /// Dropped: larger than the way to the backend takes, and its sender was not told.
     TooBig = 14 "too-big",
     /// Dropped: the backend is behind a router, and `l2` cannot reach it there.
     NotOnSegment = 15 "not-on-segment",
@@ -64,6 +64,20 @@ verdicts! {
     NoHeadroom = 16 "no-headroom",
     /// Dropped: the maps contradict one another.
     Inconsistent = 17 "inconsistent",
+    /// Passed: a fragment that no first one, balanced in the last half minute, came before.
+    FragmentWithoutFirst = 18 "fragment-without-first",
+    /// Dropped: it has VLAN tags, and the way to the backend leads by another interface.
+    TaggedElsewhere = 19 "tagged-elsewhere",
+    /// Dropped: its time to live ends here, and its sender was not told.
+    TimeExceeded = 20 "time-exceeded",
+    /// Answered in place of being sent on: its time to live ends here.
+    TimeExceededAnswered = 21 "time-exceeded-answered",
+    /// Answered in place of being sent on: larger than the way to the backend takes.
+    TooBigAnswered = 22 "too-big-answered",
+    /// Passed: an ICMP error about a packet that no service has sent.
+    ForeignQuote = 23 "foreign-quote",
+    /// Answered: an echo request to a service's address.
+    EchoAnswered = 24 "echo-answered",
 }
 
 verdicts! {

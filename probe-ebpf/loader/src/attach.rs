@@ -5,7 +5,7 @@ use std::{io, iter, path::Path};
 use aya::programs::{Xdp, XdpMode, links::FdLink};
 use maglev_core::config::AttachMode;
 
-use crate::{error::DatapathError, network::Interface};
+use crate::{error::DatapathError, instance::Instance, kernel::link_info, network::Interface};
 
 /// Says whether `interface` can be attached to: it is there, and nobody holds its hook.
 pub(crate) fn require_free(interface: &str) -> Result<Interface, DatapathError> {
@@ -80,6 +80,7 @@ fn taken(interface: &Interface) -> Option<DatapathError> {
         },
         id: holder.program,
         mode: holder.mode,
+        instance: instance_of(holder.program),
     })
 }
 
@@ -101,16 +102,27 @@ pub(crate) fn aya_error(
             other => Box::new(other),
         },
     };
-    match refusal(&*error) {
-        Some(refusal) => DatapathError::of_io(&attempted, refusal),
+    match cause(&*error).filter(|cause| cause.kind() == io::ErrorKind::PermissionDenied) {
+        Some(refusal) => {
+            let number = refusal.raw_os_error();
+            let refusal = number.map_or_else(|| refusal.kind().into(), io::Error::from_raw_os_error);
+            DatapathError::of_io(&attempted, refusal)
+        }
         None => DatapathError::Aya { attempted, error },
     }
 }
 
-/// The kernel's answer that the privileges are missing, if that is what is at the bottom of `error`.
-fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
-    let is_refusal = |error: &&io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    iter::successors(Some(error), |error| error.source())
-        .find_map(|error| error.downcast_ref::<io::Error>().filter(is_refusal))
-        .map(|error| error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+/// The kernel's answer at the bottom of `error`, if there is one.
+pub(crate) fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref::<io::Error>())
+}
+
+/// The instance whose program that is.
+fn instance_of(program: u32) -> Option<String> {
+    let has_it = |instance: &Instance| {
+        let links = instance.links().unwrap_or_default();
+        links.iter().any(|link| link_info(link).is_ok_and(|info| info.program == program))
+    };
+    let instances = Instance::all().unwrap_or_default();
+    instances.iter().find(|instance| has_it(instance)).map(|instance| instance.name().to_owned())
 }

@@ -23,6 +23,17 @@ pub enum MapError {
         #[source]
         error: io::Error,
     },
+    /// There is no room in it for another entry.
+    #[error("{} is full: it has room for {entries} entries", path.display())]
+    Full {
+        /// The map.
+        path: PathBuf,
+        /// How many entries it has room for.
+        entries: u32,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
+    },
     /// It is not the map that it should be.
     #[error(
         "{} is of another shape: found {found}, expected {expected}; another version of maglev-top made it: use that one, or take the instance away with `maglev-top down` and start it anew with `up`",
@@ -182,7 +193,9 @@ pub enum DatapathError {
     UnknownInterface(String),
     /// The interface's XDP hook is held.
     #[error(
-        "{interface} has an XDP program already: {program} (id {id}, {mode}); it is left alone. Take another interface, or detach it first"
+        "{interface} has an XDP program already: {program} (id {id}, {mode}){}; it is left alone. Take another interface, or detach it first{}",
+        .instance.as_ref().map_or_else(String::new, |name| format!(", of instance {name}")),
+        .instance.as_ref().map_or_else(String::new, |name| format!(": `maglev-top down --instance {name}`"))
     )]
     InterfaceTaken {
         /// The interface.
@@ -193,6 +206,8 @@ pub enum DatapathError {
         id: u32,
         /// How it is attached.
         mode: &'static str,
+        /// The instance that it belongs to, if it is one's.
+        instance: Option<String>,
     },
     /// The kernel would not tell a way to the backends.
     #[error(
@@ -222,6 +237,19 @@ pub enum DatapathError {
         #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Somebody traces already.
+    #[error("{}: one at a time", tracing(*.0))]
+    TracedAlready(Option<u32>),
+    /// The running program does not hand packets over.
+    #[error(
+        "the program of instance {0} is another version's and cannot be traced: `maglev-top up` puts this version's in its place"
+    )]
+    NotTraceable(String),
+    /// What was traced is there no more.
+    #[error(
+        "the trace has ended: the program of instance {0} has been replaced or taken down; begin it anew"
+    )]
+    TraceEnded(String),
     /// A change does not fit.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -246,6 +274,20 @@ pub enum DatapathError {
         what: &'static str,
         /// How many there may be.
         most: u32,
+    },
+    /// The kernel has no room for the maps.
+    #[error(
+        "the kernel has no room for {slots} slots, {} MiB in its memory: make datapath.max-slots smaller",
+        .bytes >> 20
+    )]
+    NoMemory {
+        /// How many slots were asked for.
+        slots: u64,
+        /// What they take.
+        bytes: u64,
+        /// The kernel's answer.
+        #[source]
+        error: io::Error,
     },
     /// What was asked for needs to be asked for by name.
     #[error("this would break established connections: {}; `--break-connections` does it all the same", .0.join("; "))]
@@ -304,6 +346,13 @@ impl From<MapError> for DatapathError {
             }
             error => Self::Map(error),
         }
+    }
+}
+
+fn tracing(process: Option<u32>) -> String {
+    match process {
+        Some(process) => format!("process {process} is tracing this instance"),
+        None => "somebody is tracing this instance".to_owned(),
     }
 }
 

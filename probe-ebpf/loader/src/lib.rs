@@ -24,6 +24,7 @@ mod settle;
 mod shape;
 mod state;
 pub mod survey;
+pub mod trace;
 mod up;
 mod viewers;
 mod writer;

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Maps {
     pub(crate) services: KernelMap<ServiceKey, ServiceRecord>,
+    pub(crate) addresses: KernelMap<ServiceKey, u32>,
     pub(crate) backends: KernelMap<u32, BackendRecord>,
     pub(crate) settings: KernelMap<u32, Settings>,
     pub(crate) slots: Rows,
@@ -61,6 +62,7 @@ impl Maps {
         let at = |name: &str| folder.join(name);
         Ok(Self {
             services: KernelMap::open(&at(map::SERVICES), MapKind::Hash, access)?,
+            addresses: KernelMap::open(&at(map::ADDRESSES), MapKind::Hash, access)?,
             backends: KernelMap::open(&at(map::BACKENDS), MapKind::Array, access)?,
             settings: KernelMap::open(&at(map::SETTINGS), MapKind::Array, access)?,
             slots: Rows::open(&at(map::SLOTS), access)?,

@@ -126,6 +126,11 @@ pub(crate) fn service_key(identity: &abi::ServiceIdentity) -> abi::ServiceKey {
     }
 }
 
+/// Where a service's address is looked up, whatever the port and protocol.
+pub(crate) fn address_key(identity: &abi::ServiceIdentity) -> abi::ServiceKey {
+    abi::ServiceKey { port: 0, protocol: 0, ..service_key(identity) }
+}
+
 /// What the program reads of a service.
 pub(crate) fn service_record(number: u32, identity: &abi::ServiceIdentity, rows: u32) -> abi::ServiceRecord {
     let seed = HashSeed::from_bytes(identity.seed);

@@ -17,8 +17,8 @@ use crate::{
     datapath::Datapath,
     error::{DatapathError, MapError},
     instance::Instance,
-    kernel::{Access, link_info, program_by_id, replace_under_link, shape_of_pin},
-    load::{self, Sizes, balancer, is_replaceable},
+    kernel::{Access, KernelMap, MapKind, link_info, program_by_id, replace_under_link, shape_of_pin},
+    load::{self, Sizes, balancer, beside, has_more, is_outgrown, is_replaceable},
     object,
     shape::MapShape,
     state,
@@ -34,6 +34,8 @@ pub struct Replacement {
     pub to: u32,
     /// The maps that the instance did not have, and has now, by name.
     pub made: Vec<String>,
+    /// The maps of counts that were too small and are larger now, by name.
+    pub grown: Vec<String>,
     /// What an operator should know.
     pub warnings: Vec<String>,
 }
@@ -49,14 +51,16 @@ pub(crate) fn replace_program(instance: &Instance) -> Result<Option<Replacement>
     let meta = state::meta_of(&instance.maps(), Access::Read)
         .map_err(|error| missing(error, instance.folder(), instance.name()))?;
     let sizes = Sizes { rows: meta.rows, processors: meta.processors };
-    let absent = absent_maps(instance, &load::shapes(&object, sizes)?)?;
-    let replaced = replace_on(instance, &object, sizes, &absent);
+    let lacks = Lacks::of(instance, &load::shapes(&object, sizes)?)?;
+    lacks.sweep(instance);
+    let replaced = replace_on(instance, &object, sizes, &lacks);
     if replaced.is_err() {
-        for name in &absent {
+        for name in &lacks.absent {
             // One too many does no harm.
             let _ = fs::remove_file(instance.maps().join(name));
         }
     }
+    lacks.sweep(instance);
     replaced
 }
 
@@ -70,33 +74,88 @@ pub(crate) fn missing(error: DatapathError, folder: &Path, instance: &str) -> Da
     DatapathError::MissingMap { pin: pin.to_owned(), replaceable: is_replaceable(&name) }
 }
 
-/// The maps that the instance does not have; an error where one cannot be made anew, or is not what it should be.
-fn absent_maps(
-    instance: &Instance,
-    shapes: &BTreeMap<String, MapShape>,
-) -> Result<Vec<String>, DatapathError> {
-    let mut absent = Vec::new();
-    for (name, expected) in shapes {
-        let path = instance.maps().join(name);
-        match shape_of_pin(&path).map_err(DatapathError::from) {
-            Ok(found) if found.fits(expected) => {}
-            Ok(found) => {
-                return Err(MapError::Shape { path, found, expected: *expected }.into());
+/// What an instance lacks of what this version expects, by the names of its maps.
+#[derive(Debug, Default)]
+pub(crate) struct Lacks {
+    /// It does not have these.
+    absent: Vec<String>,
+    /// These have too few entries.
+    outgrown: Vec<String>,
+}
+
+impl Lacks {
+    /// Looks at every map; an error where one cannot be made up for.
+    pub(crate) fn of(
+        instance: &Instance,
+        shapes: &BTreeMap<String, MapShape>,
+    ) -> Result<Self, DatapathError> {
+        let Self { mut absent, mut outgrown } = Self::default();
+        for (name, expected) in shapes {
+            let path = instance.maps().join(name);
+            match shape_of_pin(&path).map_err(DatapathError::from) {
+                Ok(found) if found.fits(expected) || has_more(name, &found, expected) => {}
+                Ok(found) if is_outgrown(name, &found, expected) => outgrown.push(name.clone()),
+                Ok(found) => {
+                    return Err(MapError::Shape { path, found, expected: *expected }.into());
+                }
+                Err(error) if error.absent_pin().is_some() && is_replaceable(name) => {
+                    absent.push(name.clone());
+                }
+                Err(error) => return Err(missing(error, instance.folder(), instance.name())),
             }
-            Err(error) if error.absent_pin().is_some() && is_replaceable(name) => absent.push(name.clone()),
-            Err(error) => return Err(missing(error, instance.folder(), instance.name())),
+        }
+        Ok(Self { absent, outgrown })
+    }
+
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.absent.is_empty() && self.outgrown.is_empty()
+    }
+
+    /// Takes away what an exchange of maps leaves beside them.
+    fn sweep(&self, instance: &Instance) {
+        for name in &self.outgrown {
+            for what in [NEXT, OLD] {
+                let _ = fs::remove_file(instance.maps().join(beside(name, what)));
+            }
         }
     }
-    Ok(absent)
+
+    /// Puts the larger maps in the place of the smaller ones, with the counts that those have.
+    fn exchange(&self, instance: &Instance) -> Result<(), DatapathError> {
+        for name in &self.outgrown {
+            let at = |name: &str| instance.maps().join(name);
+            let open =
+                |path: &Path| KernelMap::<u32, u64>::open(path, MapKind::PerProcessorArray, Access::Write);
+            let (small, large) = (open(&at(name))?, open(&at(&beside(name, NEXT)))?);
+            for (place, counts) in small.first_per_processor(small.capacity())? {
+                large.set_per_processor(&place, &counts)?;
+            }
+            fs::rename(at(name), at(&beside(name, OLD)))
+                .and_then(|()| fs::rename(at(&beside(name, NEXT)), at(name)))
+                .map_err(|error| DatapathError::of_io(&format!("exchange map {name}"), error))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the smaller maps back, where they were exchanged.
+    fn exchange_back(&self, instance: &Instance) {
+        for name in &self.outgrown {
+            let _ = fs::rename(instance.maps().join(beside(name, OLD)), instance.maps().join(name));
+        }
+    }
 }
+
+/// What the larger map is called before it has its place, and the smaller one after it has lost it.
+const NEXT: &str = "next";
+const OLD: &str = "old";
 
 fn replace_on(
     instance: &Instance,
     object: &[u8],
     sizes: Sizes,
-    absent: &[String],
+    lacks: &Lacks,
 ) -> Result<Option<Replacement>, DatapathError> {
-    let mut ebpf = load::load(instance, object, sizes)?;
+    let mut ebpf = load::load(instance, object, sizes, &lacks.outgrown)?;
     let program = balancer(&mut ebpf)?;
     let failed = |error| aya_error("look at the program".to_owned(), error);
     let new = program.info().map_err(failed)?;
@@ -117,7 +176,7 @@ fn replace_on(
     let is_same = old
         .as_ref()
         .is_some_and(|old| old.tag() == new.tag() && links.iter().all(|(_, program)| *program == old.id()));
-    if is_same && absent.is_empty() {
+    if is_same && lacks.is_nothing() {
         return Ok(None);
     }
 
@@ -133,12 +192,17 @@ fn replace_on(
     }
     program.pin(&next).map_err(|error| aya_error("pin the program".to_owned(), error))?;
     let mut switched = Switched { new: program.fd().map_err(failed)?.as_fd(), links: Vec::new() };
-    let outcome = links.into_iter().try_for_each(|(path, old)| switched.switch(path, old)).and_then(|()| {
-        fs::rename(&next, instance.program())
-            .map_err(|error| DatapathError::of_io("replace the pin of the program", error))
-    });
+    // The counts of the moment between this and the switch are lost where a map grows: an instant, once.
+    let outcome = lacks
+        .exchange(instance)
+        .and_then(|()| links.into_iter().try_for_each(|(path, old)| switched.switch(path, old)))
+        .and_then(|()| {
+            fs::rename(&next, instance.program())
+                .map_err(|error| DatapathError::of_io("replace the pin of the program", error))
+        });
     if let Err(error) = outcome {
         switched.switch_back();
+        lacks.exchange_back(instance);
         let _ = fs::remove_file(&next);
         return Err(error);
     }
@@ -152,7 +216,13 @@ fn replace_on(
     if let Err(error) = writer.put_on_record(&note) {
         warnings.push(format!("the program is replaced, and that is not on record: {error}"));
     }
-    Ok(Some(Replacement { from, to: new.id(), made: absent.to_vec(), warnings }))
+    Ok(Some(Replacement {
+        from,
+        to: new.id(),
+        made: lacks.absent.clone(),
+        grown: lacks.outgrown.clone(),
+        warnings,
+    }))
 }
 
 /// The links that have the new program by now.

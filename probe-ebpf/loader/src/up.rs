@@ -175,6 +175,7 @@ fn start(
     let datapath = Datapath::open_in_any_phase(instance)?;
     datapath.set_settings(config)?;
     let mut writer = Writer::begin_in_any_phase(instance, datapath.maps())?;
+    writer.require_room(&[], &config.services.iter().collect::<Vec<_>>())?;
     for service in &config.services {
         let note = Note {
             action: "up",
@@ -212,7 +213,7 @@ fn start(
 fn make(instance: &Instance, config: &Config) -> Result<Ebpf, DatapathError> {
     let processors = u32::try_from(possible_processors()?).unwrap_or(u32::MAX);
     let sizes = Sizes { rows: rows_for(config), processors };
-    let mut ebpf = load::load(instance, &object::bytes()?, sizes)?;
+    let mut ebpf = load::load(instance, &object::bytes()?, sizes, &[])?;
     balancer(&mut ebpf)?
         .pin(instance.program())
         .map_err(|error| aya_error("pin the program".to_owned(), error))?;

@@ -15,7 +15,9 @@ use std::{
 use aya::maps::MapData;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::{attach::aya_error, bpffs::is_bpffs, error::DatapathError, instance::Instance, maps::Maps};
+use crate::{
+    attach::aya_error, bpffs::is_bpffs, error::DatapathError, instance::Instance, load::beside, maps::Maps,
+};
 
 /// The folder that the instances' folders for viewers lie in.
 pub(crate) const PARENT: &str = "/run/maglev-top";
@@ -82,19 +84,17 @@ fn mount_for(instance: &Instance, group: u32) -> Result<PathBuf, DatapathError> 
     Ok(folder)
 }
 
-/// Pins the maps that readers read, unless they are there.
+/// Pins the maps that readers read, in the place of those that are there.
 fn pin_maps(instance: &Instance, folder: &Path, group: u32) -> Result<(), DatapathError> {
     for name in Maps::NAMES {
-        let pin = folder.join("maps").join(name);
-        if pin.exists() {
-            continue;
-        }
+        let (pin, next) = (folder.join("maps").join(name), folder.join("maps").join(beside(name, "next")));
         let attempted = || format!("pin map {name} for the viewers");
+        let _ = fs::remove_file(&next);
         MapData::from_pin(instance.maps().join(name))
             .map_err(|error| aya_error(attempted(), error))?
-            .pin(&pin)
+            .pin(&next)
             .map_err(|error| aya_error(attempted(), error))?;
-        hand_over(&pin, group, 0o440).map_err(failed)?;
+        hand_over(&next, group, 0o440).and_then(|()| fs::rename(&next, &pin)).map_err(failed)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! one dies.
 //!
 //! What is kept of services and backends (`service_ids`, `backend_ids`) is the truth, an element a fact; what the
-//! program reads (`services`, `backends`, slots) derives from it. A state version that is odd says that a change is
+//! program reads (`services`, `addresses`, `backends`, slots) derives from it. A state version that is odd says that a change is
 //! under way, and [`Writer::begin`] then puts right what is left of it.
 //!
 //! A change to backends is decided by one store. Before it, what the backends are to be stands in the journal alone,
@@ -11,7 +11,7 @@
 //! and leaves once that says so.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -20,8 +20,8 @@ use maglev_core::{
     service::{Backend, Service},
 };
 use maglev_probe_abi::{
-    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, JOURNAL, MAX_BACKENDS, MAX_SERVICES, Meta,
-    PHASE_RUNNING, ServiceCounters, ServiceIdentity, Settings, map,
+    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, FORWARDING_OBSERVE, JOURNAL, MAX_BACKENDS,
+    MAX_SERVICES, Meta, PHASE_RUNNING, ServiceCounters, ServiceIdentity, ServiceKey, Settings, map,
 };
 
 use crate::{
@@ -347,6 +347,7 @@ impl<'a> Writer<'a> {
             finished |= self.derive(number)?;
         }
         self.derive_backends()?;
+        self.derive_addresses()?;
         Ok(if finished { Repair::Finished } else { Repair::TakenBack })
     }
 
@@ -426,7 +427,7 @@ impl<'a> Writer<'a> {
         self.derive_backends()?;
         self.maps.service_identities.remove(&number)?;
         self.state = State::read(self.maps)?;
-        Ok(())
+        self.derive_addresses()
     }
 
     /// Derives what the program reads of one service, and says whether the program knew the service otherwise.
@@ -453,7 +454,21 @@ impl<'a> Writer<'a> {
         if found != Some(record) {
             self.maps.services.set(&key, &record)?;
         }
+        self.derive_addresses()?;
         Ok(found != Some(record))
+    }
+
+    /// Derives whose echo requests are answered: an address of any service that forwards. Whoever only observes answers
+    /// for nobody.
+    fn derive_addresses(&self) -> Result<(), DatapathError> {
+        let forwards = |service: &&ServiceState| service.identity.forwarding != FORWARDING_OBSERVE;
+        let services = self.state.services.values().filter(forwards);
+        let answered: HashSet<ServiceKey> =
+            services.map(|service| record::address_key(&service.identity)).collect();
+        let present: HashSet<ServiceKey> =
+            self.maps.addresses.all()?.into_iter().map(|(key, _)| key).collect();
+        answered.difference(&present).try_for_each(|key| self.maps.addresses.set(key, &1))?;
+        Ok(present.difference(&answered).try_for_each(|key| self.maps.addresses.remove(key))?)
     }
 
     fn derive_backends(&mut self) -> Result<(), DatapathError> {

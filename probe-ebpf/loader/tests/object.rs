@@ -11,9 +11,10 @@ use std::{
 
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
-    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event, FlowKey,
-    MAX_BACKENDS, MAX_SERVICES, Meta, Row, SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey,
-    ServiceRecord, Settings, SettlingBucket, TRACKED_FLOWS, TrackedFlow, Verdict, map, program,
+    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event,
+    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, MAX_BACKENDS, MAX_SERVICES, Meta, Row,
+    SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket,
+    TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map, program,
 };
 
 fn root() -> &'static Path {
@@ -49,7 +50,8 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
     const MMAPABLE: u32 = 1 << 10;
     use bpf_map_type::{
         BPF_MAP_TYPE_ARRAY as ARRAY, BPF_MAP_TYPE_HASH as HASH, BPF_MAP_TYPE_LRU_HASH as LRU_HASH,
-        BPF_MAP_TYPE_PERCPU_ARRAY as PERCPU_ARRAY,
+        BPF_MAP_TYPE_PERCPU_ARRAY as PERCPU_ARRAY, BPF_MAP_TYPE_PROG_ARRAY as PROG_ARRAY,
+        BPF_MAP_TYPE_RINGBUF as RINGBUF,
     };
     fn entry<K, V>(kind: bpf_map_type, entries: u32, flags: u32) -> [u32; 5] {
         [kind as u32, size(size_of::<K>()), size(size_of::<V>()), entries, flags]
@@ -59,17 +61,7 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
     }
     let path = env::var_os("MAGLEV_EBPF_OBJECT")
         .map_or_else(|| root().join(sources::FOLDER).join("maglev.bpf.o"), PathBuf::from);
-    let object = Object::parse(&fs::read(path).unwrap()).unwrap();
-    let maps: BTreeMap<&str, [u32; 5]> = object
-        .maps
-        .iter()
-        .map(|(name, map)| {
-            let described =
-                [map.map_type(), map.key_size(), map.value_size(), map.max_entries(), map.map_flags()];
-            (name.as_str(), described)
-        })
-        .collect();
-    let expected = BTreeMap::from([
+    let mut expected = BTreeMap::from([
         (map::SERVICES, entry::<ServiceKey, ServiceRecord>(HASH, MAX_SERVICES, 0)),
         (map::BACKENDS, entry::<u32, BackendRecord>(ARRAY, MAX_BACKENDS, 0)),
         (map::SETTINGS, entry::<u32, Settings>(ARRAY, 1, 0)),
@@ -79,6 +71,11 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
         (map::SLOT_HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
         (map::BACKEND_COUNTERS, entry::<u32, BackendCounters>(PERCPU_ARRAY, MAX_BACKENDS, 0)),
         (map::SERVICE_COUNTERS, entry::<u32, ServiceCounters>(PERCPU_ARRAY, MAX_SERVICES + 1, 0)),
+        (map::ADDRESSES, entry::<ServiceKey, u32>(HASH, MAX_SERVICES, 0)),
+        (map::ERROR_ALLOWANCE, entry::<u32, [u64; 2]>(PERCPU_ARRAY, 1, 0)),
+        (map::FRAGMENTS, entry::<FragmentKey, FirstFragment>(LRU_HASH, FRAGMENTED_PACKETS, 0)),
+        (map::ASIDE, entry::<u32, [u64; 16]>(PERCPU_ARRAY, 1, 0)),
+        (map::QUESTION, entry::<u32, [u64; 8]>(PERCPU_ARRAY, 1, 0)),
         (map::CLOCK, entry::<u32, [u64; 2]>(PERCPU_ARRAY, 1, 0)),
         (map::VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, Verdict::COUNT, 0)),
         (map::SETTLING_FLOWS, entry::<u32, SettlingBucket>(ARRAY, SETTLING_BUCKETS, 0)),
@@ -90,8 +87,41 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
         (map::DECAP_SETTINGS, entry::<u32, DecapSettings>(ARRAY, 1, 0)),
         (map::DECAP_VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, DecapVerdict::COUNT, 0)),
     ]);
-    assert_eq!(maps, expected);
-    let mut programs: Vec<&str> = object.programs.keys().map(String::as_str).collect();
-    programs.sort_unstable();
-    assert_eq!(programs, [program::MAGLEV, program::DECAP]);
+    let tracers = [(map::TRACERS, entry::<u32, u32>(PROG_ARRAY, 1, 0))];
+    let found = Found::read(&path);
+    assert_eq!(found.maps(), expected.clone().into_iter().chain(tracers).collect());
+    assert_eq!(found.programs(), [program::MAGLEV, program::DECAP]);
+
+    // What is traced with runs on the same maps, and has some of its own.
+    expected.extend([
+        (map::TRACE_FILTER, entry::<u32, TraceFilter>(ARRAY, 1, 0)),
+        (map::TRACE_STATE, entry::<u32, TraceState>(PERCPU_ARRAY, 1, 0)),
+        (map::TRACE_RECORDS, [RINGBUF as u32, 0, 0, TRACE_ROOM, 0]),
+    ]);
+    let found = Found::read(&path.with_file_name("trace.bpf.o"));
+    assert_eq!(found.maps(), expected);
+    assert_eq!(found.programs(), [program::DECAP, program::TRACE]);
+}
+
+/// An object that was built.
+struct Found(Object);
+
+impl Found {
+    fn read(path: &Path) -> Self {
+        Self(Object::parse(&fs::read(path).unwrap()).unwrap())
+    }
+
+    /// The type, key size, value size, entries and flags of its maps, by name.
+    fn maps(&self) -> BTreeMap<&str, [u32; 5]> {
+        let described = |map: &aya_obj::Map| {
+            [map.map_type(), map.key_size(), map.value_size(), map.max_entries(), map.map_flags()]
+        };
+        self.0.maps.iter().map(|(name, map)| (name.as_str(), described(map))).collect()
+    }
+
+    fn programs(&self) -> Vec<&str> {
+        let mut programs: Vec<&str> = self.0.programs.keys().map(String::as_str).collect();
+        programs.sort_unstable();
+        programs
+    }
 }

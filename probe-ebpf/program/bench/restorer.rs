@@ -1,6 +1,6 @@
 //! What stands in front of the balancer while it is measured. The kernel runs a program many times on one frame and
-//! does not restore it: this takes the outer header off that the last run put on, writes the Ethernet header anew,
-//! makes it the packet of the next one of so many clients, and calls the program under test.
+//! does not restore it: this takes the outer header off that the last run put on, writes the Ethernet header and
+//! the time to live anew, makes it the packet of the next one of so many clients, and calls the program under test.
 
 #![no_std]
 #![no_main]
@@ -45,6 +45,12 @@ struct Front {
 
 const OUTER_LENGTH: i32 = 20;
 
+/// What each packet comes with, which the program under test counts down. Nobody looks at the checksum.
+const TIME_TO_LIVE: u16 = 0x4000_u16.to_be();
+
+/// What stands behind it.
+const PROTOCOL: u16 = 0x00ff_u16.to_be();
+
 /// Restores the frame, and calls the program under test.
 #[xdp(frags)]
 fn restore(context: XdpContext) -> u32 {
@@ -61,6 +67,7 @@ fn restore(context: XdpContext) -> u32 {
     // SAFETY: the map is this program's alone, and one processor runs it.
     let restoration = unsafe { &mut *restoration };
     front.ethernet = restoration.ethernet;
+    front.ipv4[4] = front.ipv4[4] & PROTOCOL | TIME_TO_LIVE;
     let client = restoration.client + 1;
     let client = if client >= restoration.clients { 0 } else { client };
     restoration.client = client;

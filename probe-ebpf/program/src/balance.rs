@@ -13,11 +13,15 @@ use maglev_probe_abi::{
 };
 
 use crate::{
-    clock, count, forward,
+    aside, clock, count,
+    datagram::Wide,
+    errors,
+    forward::{self, Answer},
+    fragments,
     maps::{BACKENDS, SERVICES, SLOTS},
-    parse::{self, Packet, Wide},
+    parse::{self, Kind, Packet},
     rows::Cell,
-    settling, tracked,
+    settling, trace, tracked,
 };
 
 /// What became of a packet.
@@ -31,26 +35,66 @@ pub(crate) struct Outcome {
 pub(crate) fn balance(context: &XdpContext) -> Outcome {
     let packet = match parse::parse(context) {
         Ok(packet) => packet,
-        Err(verdict) => return Outcome { verdict, action: xdp_action::XDP_PASS },
-    };
-    // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
-    // deleted and used again is still some service's.
-    let Some(service) = (unsafe { SERVICES.get(key(&packet)) }) else {
-        return Outcome { verdict: Verdict::NotAService, action: xdp_action::XDP_PASS };
-    };
-    send(context, &packet, service).unwrap_or_else(|verdict| Outcome {
-        verdict,
-        // Whoever only observes takes nothing from the stack.
-        action: if service.forwarding == FORWARDING_OBSERVE {
-            xdp_action::XDP_PASS
-        } else {
-            xdp_action::XDP_DROP
+        Err(verdict) => match aside::look(context, verdict) {
+            Ok(packet) => packet,
+            Err(outcome) => return outcome,
         },
-    })
+    };
+    let outcome = balance_packet(context, &packet);
+    if packet.tags != 0 && !aside::put_tags_back(context.ctx) {
+        return Outcome { verdict: Verdict::NoHeadroom, action: xdp_action::XDP_DROP };
+    }
+    outcome
 }
 
 #[inline(always)]
-fn send(context: &XdpContext, packet: &Packet, service: &ServiceRecord) -> Result<Outcome, Verdict> {
+fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
+    // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
+    // deleted and used again is still some service's.
+    let Some(service) = (unsafe { SERVICES.get(key(packet)) }) else {
+        let verdict = if packet.kind == Kind::Quote { Verdict::ForeignQuote } else { Verdict::NotAService };
+        return Outcome { verdict, action: xdp_action::XDP_PASS };
+    };
+    let answer = match choose(packet, service) {
+        Ok((flow, choice)) => send(context, &flow, &choice),
+        Err(verdict) => Answer::of(verdict.into()),
+    };
+    let verdict = answer.verdict();
+    let action = match verdict {
+        Verdict::Transmitted => xdp_action::XDP_TX,
+        Verdict::Redirected => xdp_action::XDP_REDIRECT,
+        // Whoever only observes takes nothing from the stack.
+        _ if service.forwarding == FORWARDING_OBSERVE => xdp_action::XDP_PASS,
+        Verdict::TimeExceeded | Verdict::TooBig if tell(context, packet, answer) => {
+            return Outcome {
+                verdict: match verdict {
+                    Verdict::TooBig => Verdict::TooBigAnswered,
+                    _ => Verdict::TimeExceededAnswered,
+                },
+                action: xdp_action::XDP_TX,
+            };
+        }
+        _ => xdp_action::XDP_DROP,
+    };
+    Outcome { verdict, action }
+}
+
+/// Tells the sender why its packet is not sent, if that is allowed: not about an error, nor about a fragment but the
+/// first one (RFC 1812).
+#[inline(always)]
+fn tell(context: &XdpContext, packet: &Packet, answer: Answer) -> bool {
+    let may_be_told = match packet.kind {
+        Kind::Whole | Kind::FirstFragment => true,
+        Kind::LaterFragment | Kind::Quote => false,
+    };
+    // Of what is too big it is not always known what would not be.
+    let is_known = answer.verdict() == Verdict::TimeExceeded || answer.most() != 0;
+    may_be_told && is_known && errors::answer(context.ctx, packet.family, answer.most())
+}
+
+/// Where a packet belongs.
+#[inline(always)]
+fn choose<'a>(packet: &'a Packet, service: &'a ServiceRecord) -> Result<(Flow<'a>, Choice), Verdict> {
     let hash = hash(packet, service);
     if service.table_size == 0 {
         return Err(Verdict::Inconsistent);
@@ -59,15 +103,34 @@ fn send(context: &XdpContext, packet: &Packet, service: &ServiceRecord) -> Resul
     count::slot(service, slot);
     let word = SlotWord(Cell::of(&SLOTS, slot).ok_or(Verdict::Inconsistent)?.load());
     let flow = Flow { packet, service, hash, slot, word, now: clock::milliseconds() };
+    trace::slot(&flow);
     let choice = match service.tracking {
-        TRACKING_NEVER => Choice::of(flow.backend_or_owner(word.owner())?),
+        _ if packet.kind == Kind::LaterFragment => fragments::follow()?,
+        TRACKING_NEVER => Choice::of(Backend::or_owner(word, word.owner())?),
         TRACKING_SETTLING => settling::choose(&flow)?,
         TRACKING_ALWAYS => tracked::choose(&flow)?,
         _ => return Err(Verdict::Inconsistent),
     };
-    let outcome = forward::forward(context, &flow, &choice)?;
-    count::sent(&flow, &choice);
-    Ok(outcome)
+    trace::chosen(choice.backend.number);
+    Ok((flow, choice))
+}
+
+/// Sends a packet where it belongs, and counts it if it is sent.
+#[inline(always)]
+fn send(context: &XdpContext, flow: &Flow, choice: &Choice) -> Answer {
+    let Flow { packet, service, hash, .. } = *flow;
+    let answer = if service.forwarding == FORWARDING_OBSERVE {
+        Answer::of(Verdict::Observed.into())
+    } else {
+        forward::forward(context.ctx, packet, hash, service.forwarding, choice.backend.record)
+    };
+    if let Verdict::Transmitted | Verdict::Redirected | Verdict::Observed = answer.verdict() {
+        count::sent(flow, choice);
+        if packet.kind == Kind::FirstFragment {
+            fragments::remember(choice.backend.number, choice.backend.record.generation, flow.now);
+        }
+    }
+    answer
 }
 
 /// The service that a packet is for. It is written in whole words: the kernel reads it so, and would wait for what
@@ -109,21 +172,6 @@ pub(crate) struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    /// That backend, or the slot's owner where it is gone.
-    #[inline(always)]
-    pub(crate) fn backend_or_owner(&self, number: u32) -> Result<Backend, Verdict> {
-        let owner = self.word.owner();
-        if let Some(backend) = Backend::present(number) {
-            return Ok(backend);
-        }
-        if number != owner
-            && let Some(backend) = Backend::present(owner)
-        {
-            return Ok(backend);
-        }
-        Err(if owner == 0 { Verdict::NoBackend } else { Verdict::BackendGone })
-    }
-
     /// What the packet's flow is remembered under, in whole words like the service.
     #[inline(always)]
     pub(crate) fn key(&self) -> FlowKey {
@@ -156,6 +204,21 @@ impl Backend {
         }
         let record = BACKENDS.get(number)?;
         (record.state != BACKEND_GONE).then_some(Self { number, record })
+    }
+
+    /// The backend of that number, or the slot's owner where it is gone.
+    #[inline(always)]
+    pub(crate) fn or_owner(word: SlotWord, number: u32) -> Result<Self, Verdict> {
+        let owner = word.owner();
+        if let Some(backend) = Self::present(number) {
+            return Ok(backend);
+        }
+        if number != owner
+            && let Some(backend) = Self::present(owner)
+        {
+            return Ok(backend);
+        }
+        Err(if owner == 0 { Verdict::NoBackend } else { Verdict::BackendGone })
     }
 }
 

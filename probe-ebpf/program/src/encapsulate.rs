@@ -6,17 +6,14 @@ use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use maglev_probe_abi::{Settings, Verdict};
 
 use crate::{
-    balance::Flow,
-    packet::{self, Address, Ethernet, Half, Hardware, Ipv4, Ipv6, LongAddress, protocol},
-    parse::Wide,
+    datagram::Wide,
+    forward::Forwarding,
+    packet::{self, Address, Ethernet, Half, Hardware, Ipv4, Ipv6, LongAddress, Routed, protocol},
+    parse::Packet,
 };
 
 /// How many routers a tunnel may lead through.
 const TIME_TO_LIVE: u8 = 64;
-
-/// The flag that forbids fragmentation. It is set whatever the packet inside says: fragments of two packets whose
-/// identification is 0 would be taken for one, and what is never fragmented needs no identification (RFC 6864).
-const DO_NOT_FRAGMENT: Half = 0x4000_u16.to_be();
 
 /// A header that packets can be put behind.
 pub(crate) trait Outer: Copy {
@@ -32,16 +29,17 @@ impl Outer for Ipv6 {
     const KIND: Half = Ethernet::IPV6;
 }
 
-/// Ethernet and IP, as they stand in front of a packet in a tunnel.
+/// Ethernet and IP, as they stand in front of a packet in a tunnel, and how that packet begins.
 #[repr(C)]
 struct Front<Header> {
     ethernet: Ethernet,
     outer: Header,
+    inner: Routed,
 }
 
 /// The outer header for a packet to a backend that has an IPv4 address.
 #[inline(always)]
-pub(crate) fn ipv4_header(settings: &Settings, flow: &Flow, backend: Address) -> Result<Ipv4, Verdict> {
+pub(crate) fn ipv4_header(settings: &Settings, flow: &Forwarding, backend: Address) -> Result<Ipv4, Verdict> {
     let length = u16::try_from(flow.packet.length + Ipv4::LENGTH as u32).map_err(|_| Verdict::TooBig)?;
     let mask = u32::from_ne_bytes(settings.tunnel_host_mask_v4);
     // A source of its own for each flow, if there is a prefix: the backend's queues are chosen by it.
@@ -51,20 +49,22 @@ pub(crate) fn ipv4_header(settings: &Settings, flow: &Flow, backend: Address) ->
         type_of_service: flow.packet.type_of_service,
         total_length: length.to_be(),
         identification: 0,
-        fragment: DO_NOT_FRAGMENT,
+        // Whatever the packet inside says: fragments of two packets whose identification is 0 would be taken for one, and
+        // what is never fragmented needs no identification (RFC 6864).
+        fragment: Ipv4::DO_NOT_FRAGMENT,
         time_to_live: TIME_TO_LIVE,
         protocol: inner_protocol(flow),
         checksum: 0,
         source: Address::new(source.to_ne_bytes()),
         destination: backend,
     };
-    header.checksum = checksum(&header);
+    header.checksum = header.right_checksum();
     Ok(header)
 }
 
 /// The outer header for a packet to a backend that has an IPv6 address.
 #[inline(always)]
-pub(crate) fn ipv6_header(settings: &Settings, flow: &Flow, backend: Wide) -> Result<Ipv6, Verdict> {
+pub(crate) fn ipv6_header(settings: &Settings, flow: &Forwarding, backend: Wide) -> Result<Ipv6, Verdict> {
     // The whole packet's, with the outer header: the kernel is asked for the way of it in sixteen bits.
     u16::try_from(flow.packet.length + Ipv6::LENGTH as u32).map_err(|_| Verdict::TooBig)?;
     // SAFETY: all bytes are valid, and stand as they lie in memory.
@@ -86,30 +86,16 @@ pub(crate) fn ipv6_header(settings: &Settings, flow: &Flow, backend: Wide) -> Re
 
 /// What an outer header calls the packet inside.
 #[inline(always)]
-fn inner_protocol(flow: &Flow) -> u8 {
+fn inner_protocol(flow: &Forwarding) -> u8 {
     if flow.packet.family == 6 { protocol::IPV6 } else { protocol::IPV4 }
 }
 
-/// The checksum of a header in which it is zero: the sum of its halves in ones' complement, inverted. It comes out in
-/// the order of bytes that the halves are in.
-#[inline(always)]
-fn checksum(header: &Ipv4) -> Half {
-    let pair = |first: u8, second: u8| u32::from(Half::from_ne_bytes([first, second]));
-    let sum = pair(header.version_and_length, header.type_of_service)
-        + u32::from(header.total_length)
-        + u32::from(header.fragment)
-        + pair(header.time_to_live, header.protocol)
-        + header.source.sum()
-        + header.destination.sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    !(sum as Half)
-}
-
-/// Puts the header between the packet and a new Ethernet header.
+/// Puts the header between the packet and a new Ethernet header, and counts the packet's time to live down: what is sent
+/// by a tunnel is forwarded (RFC 2003, RFC 2473).
 #[inline(always)]
 pub(crate) fn push<Header: Outer>(
     context: &XdpContext,
+    packet: &Packet,
     destination: Hardware,
     source: Hardware,
     outer: &Header,
@@ -122,5 +108,6 @@ pub(crate) fn push<Header: Outer>(
     let front: &mut Front<Header> = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::NoHeadroom)?;
     front.ethernet = Ethernet { destination, source, kind: Header::KIND };
     front.outer = *outer;
+    front.inner.count_down(packet.family);
     Ok(())
 }

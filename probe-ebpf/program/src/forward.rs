@@ -7,21 +7,20 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{
         BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
-        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Lookup, xdp_action,
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Lookup, xdp_md,
     },
-    helpers::generated::{bpf_fib_lookup, bpf_redirect},
+    helpers::generated::{bpf_check_mtu, bpf_fib_lookup, bpf_redirect},
     programs::XdpContext,
 };
-use maglev_probe_abi::{
-    BackendRecord, FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, Settings, Verdict,
-};
+use maglev_probe_abi::{BackendRecord, FORWARDING_IPIP, FORWARDING_L2, Settings, Verdict};
 
 use crate::{
-    balance::{Choice, Flow, Outcome},
+    datagram::Wide,
     encapsulate,
-    maps::SETTINGS,
-    packet::{self, Address, Ethernet, Hardware, Ipv6},
-    parse::Wide,
+    maps::{QUESTION, SETTINGS},
+    packet::{self, Address, Ethernet, Hardware, Ipv4, Ipv6, Routed},
+    parse::Packet,
+    trace,
 };
 
 /// `AF_INET`, which is 2 on every Linux.
@@ -29,6 +28,13 @@ const FAMILY_IPV4: u8 = 2;
 
 /// `AF_INET6`, which is 10 on every Linux.
 const FAMILY_IPV6: u8 = 10;
+
+/// `bpf_check_mtu`: the interface takes less.
+const CHECK_FRAGMENTATION_NEEDED: i64 = 1;
+
+/// Packets of so many bytes are sent to a gateway without a look at the interface: every link takes them that takes IPv6
+/// (RFC 8200).
+const EVERY_LINK_TAKES: u16 = 1280;
 
 /// Where a frame goes next.
 pub(crate) struct Hop {
@@ -40,21 +46,96 @@ pub(crate) struct Hop {
     interface: Option<u32>,
 }
 
-/// Sends a packet to the backend chosen for it.
-#[inline(always)]
-pub(crate) fn forward(context: &XdpContext, flow: &Flow, choice: &Choice) -> Result<Outcome, Verdict> {
-    let service = flow.service;
-    if service.forwarding == FORWARDING_OBSERVE {
-        return Ok(Outcome { verdict: Verdict::Observed, action: xdp_action::XDP_PASS });
+/// What there is to send, and where.
+pub(crate) struct Forwarding<'a> {
+    pub(crate) packet: &'a Packet,
+    pub(crate) hash: u32,
+}
+
+/// What became of it: a verdict and, where the packet is larger than the way takes, what it takes.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Answer(u64);
+
+impl Answer {
+    #[inline(always)]
+    pub(crate) fn of(refusal: Refusal) -> Self {
+        Self(refusal.verdict as u64 | u64::from(refusal.most) << u32::BITS)
     }
-    let backend = Destination::of(choice.backend.record)?;
+
+    #[inline(always)]
+    pub(crate) fn verdict(self) -> Verdict {
+        // SAFETY: it was made of one.
+        unsafe { transmute::<u32, Verdict>(self.0 as u32) }
+    }
+
+    /// How long a packet the way takes, where that is why it was not sent, and it is known.
+    #[inline(always)]
+    pub(crate) fn most(self) -> u16 {
+        (self.0 >> u32::BITS) as u16
+    }
+}
+
+/// Why a packet is not sent.
+pub(crate) struct Refusal {
+    verdict: Verdict,
+    /// How long a packet the way takes; 0 where that is not the reason, or is not known.
+    most: u16,
+}
+
+impl Refusal {
+    /// The packet is larger than the way takes.
+    #[inline(always)]
+    fn too_big(most: u16) -> Self {
+        Self { verdict: Verdict::TooBig, most }
+    }
+
+    /// The same of a packet that so much is put in front of.
+    #[inline(always)]
+    fn behind(self, outer: usize) -> Self {
+        Self { most: self.most.saturating_sub(outer as u16), ..self }
+    }
+}
+
+impl From<Verdict> for Refusal {
+    #[inline(always)]
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, most: 0 }
+    }
+}
+
+/// Sends a packet to the backend chosen for it. It is called, and not put in place, for the sake of the stack.
+#[inline(never)]
+pub(crate) fn forward(
+    context: *mut xdp_md,
+    packet: &Packet,
+    hash: u32,
+    forwarding: u8,
+    backend: &BackendRecord,
+) -> Answer {
+    let context = XdpContext::new(context);
+    let sent = leave_for(&context, &Forwarding { packet, hash }, forwarding, backend);
+    Answer::of(sent.map_or_else(|refusal| refusal, Refusal::from))
+}
+
+#[inline(always)]
+fn leave_for(
+    context: &XdpContext,
+    flow: &Forwarding,
+    forwarding: u8,
+    backend: &BackendRecord,
+) -> Result<Verdict, Refusal> {
+    if flow.packet.time_to_live <= 1 {
+        return Err(Verdict::TimeExceeded.into());
+    }
+    let backend = Destination::of(backend)?;
     // Read once: the verifier refuses a pointer into the context, which the compiler makes of several places.
     let ingress = context.ingress_ifindex() as u32;
-    match (service.forwarding, backend) {
+    match (forwarding, backend) {
         (FORWARDING_IPIP, Destination::Ipv4(backend)) => tunnel_ipv4(context, ingress, flow, backend),
         (FORWARDING_IPIP, Destination::Ipv6(backend)) => tunnel_ipv6(context, ingress, flow, backend),
         (FORWARDING_L2, backend) => readdress(context, ingress, flow, backend),
-        _ => Err(Verdict::Inconsistent),
+        _ => Err(Verdict::Inconsistent.into()),
     }
 }
 
@@ -83,11 +164,11 @@ impl Destination {
 fn readdress(
     context: &XdpContext,
     ingress: u32,
-    flow: &Flow,
+    flow: &Forwarding,
     backend: Destination,
-) -> Result<Outcome, Verdict> {
+) -> Result<Verdict, Refusal> {
     let length = u16::try_from(flow.packet.length).map_err(|_| Verdict::TooBig)?;
-    let mut question = question(ingress, backend, length);
+    let question = question(ingress, backend, length)?;
     question.l4_protocol = flow.packet.protocol;
     question.sport = flow.packet.client_port;
     question.dport = flow.packet.service_port;
@@ -105,16 +186,21 @@ fn readdress(
             }
         }
     }
-    let answer = ask(context, &mut question);
-    if matches!(answer, Ok(()) | Err(Verdict::NoNeighbour)) && !is_neighbour(&question, backend) {
-        return Err(Verdict::NotOnSegment);
+    let answer = ask(context, question);
+    let is_answered = matches!(answer, Ok(()) | Err(Refusal { verdict: Verdict::NoNeighbour, .. }));
+    if is_answered && !is_neighbour(question, backend) {
+        return Err(Verdict::NotOnSegment.into());
     }
     answer?;
-    let hop = hop(ingress, &question);
+    let hop = hop(ingress, flow, question)?;
     // SAFETY: bytes alone.
     let ethernet: &mut Ethernet = unsafe { packet::at_mut(context, 0) }.ok_or(Verdict::Malformed)?;
     ethernet.destination = hop.destination;
     ethernet.source = hop.source;
+    // SAFETY: bytes alone, and none of those above.
+    let packet: &mut Routed =
+        unsafe { packet::at_mut(context, Ethernet::LENGTH) }.ok_or(Verdict::Malformed)?;
+    packet.count_down(flow.packet.family);
     Ok(leave(&hop))
 }
 
@@ -140,58 +226,84 @@ fn is_neighbour(answer: &Lookup, backend: Destination) -> bool {
 fn tunnel_ipv4(
     context: &XdpContext,
     ingress: u32,
-    flow: &Flow,
+    flow: &Forwarding,
     backend: Address,
-) -> Result<Outcome, Verdict> {
+) -> Result<Verdict, Refusal> {
     let settings = SETTINGS.get(0).ok_or(Verdict::Inconsistent)?;
     let outer = encapsulate::ipv4_header(settings, flow, backend)?;
     let hop = if settings.has_gateway != 0 {
-        gateway(context, settings)?
+        gateway(context, settings, outer.packet_length()).map_err(|refusal| refusal.behind(Ipv4::LENGTH))?
     } else {
-        let mut question = question(ingress, Destination::Ipv4(outer.destination), outer.packet_length());
+        let question = question(ingress, Destination::Ipv4(outer.destination), outer.packet_length())?;
         question.l4_protocol = outer.protocol;
         question.__bindgen_anon_2.tos = outer.type_of_service;
         question.__bindgen_anon_3.ipv4_src = outer.source.word();
-        ask(context, &mut question)?;
-        hop(ingress, &question)
+        ask(context, question).map_err(|refusal| refusal.behind(Ipv4::LENGTH))?;
+        hop(ingress, flow, question)?
     };
-    encapsulate::push(context, hop.destination, hop.source, &outer)?;
+    encapsulate::push(context, flow.packet, hop.destination, hop.source, &outer)?;
     Ok(leave(&hop))
 }
 
 /// Sends the packet inside an outer IPv6 header.
 #[inline(always)]
-fn tunnel_ipv6(context: &XdpContext, ingress: u32, flow: &Flow, backend: Wide) -> Result<Outcome, Verdict> {
+fn tunnel_ipv6(
+    context: &XdpContext,
+    ingress: u32,
+    flow: &Forwarding,
+    backend: Wide,
+) -> Result<Verdict, Refusal> {
     let settings = SETTINGS.get(0).ok_or(Verdict::Inconsistent)?;
     let outer = encapsulate::ipv6_header(settings, flow, backend)?;
+    let length = (Ipv6::LENGTH + outer.payload()) as u16;
     let hop = if settings.has_gateway != 0 {
-        gateway(context, settings)?
+        gateway(context, settings, length).map_err(|refusal| refusal.behind(Ipv6::LENGTH))?
     } else {
-        let length = (Ipv6::LENGTH + outer.payload()) as u16;
-        let mut question = question(ingress, Destination::Ipv6(backend), length);
+        let question = question(ingress, Destination::Ipv6(backend), length)?;
         question.l4_protocol = outer.next_header;
         question.__bindgen_anon_2.flowinfo = outer.flow_information();
         question.__bindgen_anon_3.ipv6_src = outer.source.words();
-        ask(context, &mut question)?;
-        hop(ingress, &question)
+        ask(context, question).map_err(|refusal| refusal.behind(Ipv6::LENGTH))?;
+        hop(ingress, flow, question)?
     };
-    encapsulate::push(context, hop.destination, hop.source, &outer)?;
+    encapsulate::push(context, flow.packet, hop.destination, hop.source, &outer)?;
     Ok(leave(&hop))
 }
 
 /// The gateway, by the interface that the frame came in by and from the address that it was sent to.
 #[inline(always)]
-fn gateway(context: &XdpContext, settings: &Settings) -> Result<Hop, Verdict> {
+fn gateway(context: &XdpContext, settings: &Settings, length: u16) -> Result<Hop, Refusal> {
+    if length > EVERY_LINK_TAKES {
+        require_room(context, length)?;
+    }
     // SAFETY: bytes alone.
     let ethernet: &Ethernet = unsafe { packet::at(context, 0) }.ok_or(Verdict::Malformed)?;
     Ok(Hop { destination: Hardware::new(settings.gateway), source: ethernet.destination, interface: None })
 }
 
-/// A question for the kernel's routes: how does a packet of that length, come in where this one came in, get there?
+/// Refuses a packet that is longer than what the interface takes that the frame came in by.
 #[inline(always)]
-fn question(ingress: u32, destination: Destination, length: u16) -> Lookup {
-    // SAFETY: it is all numbers, of which zero is one.
-    let mut question: Lookup = unsafe { MaybeUninit::zeroed().assume_init() };
+fn require_room(context: &XdpContext, length: u16) -> Result<(), Refusal> {
+    let mut most = u32::from(length);
+    // SAFETY: the context is the program's; the helper takes the length of a packet, and leaves there what an interface
+    // takes, of which 0 is the frame's own.
+    let answer = unsafe { bpf_check_mtu(context.as_ptr(), 0, &raw mut most, 0, 0) };
+    if answer == CHECK_FRAGMENTATION_NEEDED {
+        return Err(Refusal::too_big(u16::try_from(most).unwrap_or(0)));
+    }
+    Ok(())
+}
+
+/// A question for the kernel's routes: how does a packet of that length, come in where this one came in, get there?
+/// Each processor has room for one, which the stack of a program has not.
+#[inline(always)]
+fn question(ingress: u32, destination: Destination, length: u16) -> Result<&'static mut Lookup, Verdict> {
+    let question = QUESTION.get_ptr_mut(0).ok_or(Verdict::Inconsistent)?;
+    // SAFETY: this processor's own element of the map, which nobody else has in hand; it is all numbers.
+    let question = unsafe {
+        question.write(MaybeUninit::zeroed().assume_init());
+        &mut *question
+    };
     question.__bindgen_anon_1.tot_len = length;
     question.ifindex = ingress;
     match destination {
@@ -204,46 +316,48 @@ fn question(ingress: u32, destination: Destination, length: u16) -> Lookup {
             question.__bindgen_anon_4.ipv6_dst = address;
         }
     }
-    question
+    Ok(question)
 }
 
 /// Asks the kernel, which writes the answer into the question.
 #[inline(always)]
-fn ask(context: &XdpContext, question: &mut Lookup) -> Result<(), Verdict> {
+fn ask(context: &XdpContext, question: &mut Lookup) -> Result<(), Refusal> {
     let length = size_of::<Lookup>() as i32;
     // SAFETY: the context is the program's, and the question is as long as is said.
     let answer = unsafe { bpf_fib_lookup(context.as_ptr(), question, length, 0) };
-    match u32::try_from(answer) {
-        Ok(BPF_FIB_LKUP_RET_SUCCESS) => Ok(()),
-        Ok(BPF_FIB_LKUP_RET_FWD_DISABLED) => Err(Verdict::ForwardingOff),
-        Ok(BPF_FIB_LKUP_RET_NO_NEIGH) => Err(Verdict::NoNeighbour),
-        Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) => Err(Verdict::TooBig),
-        _ => Err(Verdict::NoRoute),
-    }
+    Err(match u32::try_from(answer) {
+        Ok(BPF_FIB_LKUP_RET_SUCCESS) => return Ok(()),
+        Ok(BPF_FIB_LKUP_RET_FWD_DISABLED) => Verdict::ForwardingOff.into(),
+        Ok(BPF_FIB_LKUP_RET_NO_NEIGH) => Verdict::NoNeighbour.into(),
+        // SAFETY: it is a number.
+        Ok(BPF_FIB_LKUP_RET_FRAG_NEEDED) => Refusal::too_big(unsafe { question.__bindgen_anon_1.mtu_result }),
+        _ => Verdict::NoRoute.into(),
+    })
 }
 
 /// The next hop that the kernel answered.
 #[inline(always)]
-fn hop(ingress: u32, answer: &Lookup) -> Hop {
+fn hop(ingress: u32, flow: &Forwarding, answer: &Lookup) -> Result<Hop, Verdict> {
     let elsewhere = answer.ifindex != ingress;
-    Hop {
+    // Its tags are of the link that it came by.
+    if elsewhere && flow.packet.tags != 0 {
+        return Err(Verdict::TaggedElsewhere);
+    }
+    Ok(Hop {
         destination: Hardware::new(answer.dmac),
         source: Hardware::new(answer.smac),
         interface: elsewhere.then_some(answer.ifindex),
-    }
+    })
 }
 
 /// Lets the frame go.
 #[inline(always)]
-fn leave(hop: &Hop) -> Outcome {
-    match hop.interface {
-        None => Outcome { verdict: Verdict::Transmitted, action: xdp_action::XDP_TX },
-        Some(interface) => {
-            // SAFETY: the helper takes two numbers, and without flags always answers that the frame is redirected.
-            let action = unsafe { bpf_redirect(interface, 0) };
-            Outcome { verdict: Verdict::Redirected, action: action as u32 }
-        }
-    }
+fn leave(hop: &Hop) -> Verdict {
+    trace::leaves(hop.destination, hop.interface);
+    let Some(interface) = hop.interface else { return Verdict::Transmitted };
+    // SAFETY: the helper takes two numbers, and without flags always answers that the frame is redirected.
+    unsafe { bpf_redirect(interface, 0) };
+    Verdict::Redirected
 }
 
 /// An IPv4 address out of the room for an IPv6 address.

@@ -7,27 +7,53 @@
 #![no_std]
 #![no_main]
 
+mod allowance;
+mod aside;
 mod balance;
+mod checksum;
 mod clock;
 mod count;
+mod datagram;
 mod decapsulate;
+mod echo;
 mod encapsulate;
+mod errors;
 mod forward;
+mod fragments;
+mod icmp;
+mod link;
 mod maps;
 mod memory;
 mod packet;
 mod parse;
+mod quote;
 mod rows;
 mod settling;
+mod trace;
 mod tracked;
 
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 
 /// The balancer.
+#[cfg(not(feature = "trace"))]
 #[xdp(frags)]
 fn maglev(context: XdpContext) -> u32 {
-    let outcome = balance::balance(&context);
+    handle(&context)
+}
+
+/// The balancer, while somebody traces.
+#[cfg(feature = "trace")]
+#[xdp(frags)]
+fn maglev_trace(context: XdpContext) -> u32 {
+    handle(&context)
+}
+
+#[inline(always)]
+fn handle(context: &XdpContext) -> u32 {
+    trace::begin(context);
+    let outcome = balance::balance(context);
     count::verdict(outcome.verdict);
+    trace::end(&outcome);
     outcome.action
 }
 

@@ -2,17 +2,18 @@
 //! may set others.
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, bpf_fib_lookup},
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use maglev_probe_abi::{
-    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event, FlowKey,
-    MAX_BACKENDS, MAX_SERVICES, Meta, Row, SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey,
-    ServiceRecord, Settings, SettlingBucket, TRACKED_FLOWS, TrackedFlow, Verdict,
+    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event,
+    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, MAX_BACKENDS, MAX_SERVICES, Meta, Row,
+    SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket,
+    TRACKED_FLOWS, TrackedFlow, Verdict,
 };
 
-use crate::clock::Reading;
+use crate::{allowance::Allowance, aside::Aside, clock::Reading};
 
 /// Rows that user space maps into its memory.
 pub(crate) type Rows = Array<Row, 1, { BPF_F_MMAPABLE as usize }>;
@@ -70,6 +71,27 @@ pub(crate) static SETTLING_FLOWS: Array<SettlingBucket, { SETTLING_BUCKETS as us
 /// Flows of services that track every flow.
 #[btf_map(name = "tracked_flows")]
 pub(crate) static TRACKED: LruHashMap<FlowKey, TrackedFlow, { TRACKED_FLOWS as usize }> = LruHashMap::new();
+
+/// Where the first fragments of packets went.
+#[btf_map(name = "fragments")]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, FirstFragment, { FRAGMENTED_PACKETS as usize }> =
+    LruHashMap::new();
+
+/// The packet in hand, where it is none of the usual kinds.
+#[btf_map(name = "aside")]
+pub(crate) static ASIDE: PerCpuArray<Aside, 1> = PerCpuArray::new();
+
+/// The addresses whose echo requests are answered: without port and protocol.
+#[btf_map(name = "addresses")]
+pub(crate) static ADDRESSES: HashMap<ServiceKey, u32, { MAX_SERVICES as usize }> = HashMap::new();
+
+/// How many ICMP errors may be sent.
+#[btf_map(name = "error_allowance")]
+pub(crate) static ERROR_ALLOWANCE: PerCpuArray<Allowance, 1> = PerCpuArray::new();
+
+/// What the kernel's routes are asked.
+#[btf_map(name = "question")]
+pub(crate) static QUESTION: PerCpuArray<bpf_fib_lookup, 1> = PerCpuArray::new();
 
 /// By verdict of the decapsulating program.
 #[btf_map(name = "decap_verdicts")]

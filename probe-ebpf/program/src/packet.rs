@@ -2,6 +2,8 @@
 
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 
+use crate::checksum;
+
 /// The `T` that lies `offset` bytes into the packet, or `None` where the packet ends before it does. What a program
 /// can look at is the linear part of a packet of several fragments.
 ///
@@ -63,6 +65,12 @@ impl Hardware {
         Self([0, 2, 4].map(|place| Half::from_ne_bytes([bytes[place], bytes[place + 1]])))
     }
 
+    /// Whether it is several hosts'.
+    #[inline(always)]
+    pub(crate) fn is_group(self) -> bool {
+        self.0[0] & 0x0100_u16.to_be() != 0
+    }
+
     #[inline(always)]
     pub(crate) fn is_zero(self) -> bool {
         self.0[0] | self.0[1] | self.0[2] == 0
@@ -108,6 +116,12 @@ impl LongAddress {
         Self([low(a), high(a), low(b), high(b), low(c), high(c), low(d), high(d)])
     }
 
+    /// The sum of its halves.
+    #[inline(always)]
+    pub(crate) fn sum(self) -> u32 {
+        self.0.iter().map(|half| u32::from(*half)).sum()
+    }
+
     /// Its sixteen bytes as they lie in memory.
     #[inline(always)]
     pub(crate) fn words(self) -> [u32; 4] {
@@ -128,6 +142,10 @@ pub(crate) struct Ethernet {
 impl Ethernet {
     pub(crate) const IPV4: Half = 0x0800_u16.to_be();
     pub(crate) const IPV6: Half = 0x86dd_u16.to_be();
+    /// What announces a VLAN tag (IEEE 802.1Q).
+    pub(crate) const TAG: Half = 0x8100_u16.to_be();
+    /// What announces a service's tag (IEEE 802.1ad).
+    pub(crate) const SERVICE_TAG: Half = 0x88a8_u16.to_be();
     pub(crate) const LENGTH: usize = size_of::<Self>();
 }
 
@@ -149,6 +167,12 @@ pub(crate) struct Ipv4 {
 
 impl Ipv4 {
     pub(crate) const LENGTH: usize = size_of::<Self>();
+    /// The flag that forbids fragments.
+    pub(crate) const DO_NOT_FRAGMENT: Half = 0x4000_u16.to_be();
+    /// The flag of a fragment that others follow.
+    pub(crate) const MORE_FRAGMENTS: Half = 0x2000_u16.to_be();
+    /// The bits that say where in its packet a fragment begins.
+    pub(crate) const OFFSET: Half = 0x1fff_u16.to_be();
 
     /// The header's length with its options, or `None` where the header contradicts itself.
     #[inline(always)]
@@ -163,10 +187,25 @@ impl Ipv4 {
         u16::from_be(self.total_length)
     }
 
+    /// The checksum that the header should have, whatever it has: the sum of its halves in ones'
+    /// complement, inverted. It comes out in the order of bytes that the halves are in.
+    #[inline(always)]
+    pub(crate) fn right_checksum(&self) -> Half {
+        let pair = |first: u8, second: u8| u32::from(Half::from_ne_bytes([first, second]));
+        let sum = pair(self.version_and_length, self.type_of_service)
+            + u32::from(self.total_length)
+            + u32::from(self.identification)
+            + u32::from(self.fragment)
+            + pair(self.time_to_live, self.protocol)
+            + self.source.sum()
+            + self.destination.sum();
+        checksum::folded(sum)
+    }
+
     /// Whether this is a part of a packet: more fragments follow, or others went before.
     #[inline(always)]
     pub(crate) fn is_fragment(&self) -> bool {
-        self.fragment & 0x3fff_u16.to_be() != 0
+        self.fragment & (Self::MORE_FRAGMENTS | Self::OFFSET) != 0
     }
 }
 
@@ -228,6 +267,51 @@ impl Extension {
     }
 }
 
+/// The header of a fragment of an IPv6 packet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct FragmentHeader {
+    pub(crate) next_header: u8,
+    reserved: u8,
+    /// Where in its packet it begins, and in the last bit whether others follow.
+    pub(crate) place: Half,
+    identification: [Half; 2],
+}
+
+impl FragmentHeader {
+    /// What the fragments of a packet have in common, in network order.
+    #[inline(always)]
+    pub(crate) fn identification(self) -> u32 {
+        u32::from(self.identification[0]) | u32::from(self.identification[1]) << 16
+    }
+}
+
+/// What of an IP header of either family a router changes, and what lies in front.
+#[repr(C)]
+pub(crate) struct Routed {
+    length_and_more: [Half; 3],
+    next_header: u8,
+    hop_limit: u8,
+    time_to_live: u8,
+    protocol: u8,
+    checksum: Half,
+}
+
+impl Routed {
+    /// Takes one from the time to live, of which there is more than one, of a packet of that family. The checksum of an
+    /// IPv4 header grows by what is taken from what it sums up (RFC 1624).
+    #[inline(always)]
+    pub(crate) fn count_down(&mut self, family: u8) {
+        if family == 6 {
+            self.hop_limit -= 1;
+        } else {
+            self.time_to_live -= 1;
+            let sum = u32::from(self.checksum) + u32::from(0x0100_u16.to_be());
+            self.checksum = (sum + u32::from(sum >= 0xffff)) as Half;
+        }
+    }
+}
+
 /// The TCP header without its options.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -250,14 +334,26 @@ pub(crate) struct Udp {
     pub(crate) checksum: Half,
 }
 
+/// What messages of ICMP begin with, of either family.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Icmp {
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) checksum: Half,
+    pub(crate) rest: [Half; 2],
+}
+
 /// Numbers of protocols in an IP header.
 pub(crate) mod protocol {
     pub(crate) const HOP_BY_HOP: u8 = 0;
+    pub(crate) const ICMP: u8 = 1;
     pub(crate) const IPV4: u8 = 4;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
     pub(crate) const IPV6: u8 = 41;
     pub(crate) const ROUTING: u8 = 43;
     pub(crate) const FRAGMENT: u8 = 44;
+    pub(crate) const ICMPV6: u8 = 58;
     pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 }

@@ -4,15 +4,14 @@ use aya_ebpf::programs::XdpContext;
 use maglev_core::slot::Segment;
 use maglev_probe_abi::Verdict;
 
-use crate::packet::{self, Ethernet, Extension, Half, Ipv4, Ipv6, Tcp, Udp, protocol};
-
-/// An address of either family, in words as they lie in memory; of an IPv4 address the first word, the rest zero.
-pub(crate) type Wide = [u32; 4];
-
-/// How many extension headers of an IPv6 packet are followed: nobody sends more, and the verifier counts.
-const EXTENSIONS: usize = 6;
+use crate::{
+    datagram::{self, Datagram, Part, Wide},
+    link,
+    packet::{self, Ethernet, Half, Tcp, Udp, protocol},
+};
 
 /// What balancing needs to know of a packet.
+#[derive(Clone, Copy)]
 pub(crate) struct Packet {
     /// Where it is sent to.
     pub(crate) service: Wide,
@@ -28,127 +27,104 @@ pub(crate) struct Packet {
     pub(crate) family: u8,
     /// The type of service, or traffic class, which an outer header repeats.
     pub(crate) type_of_service: u8,
-    /// What kind of segment it is; of UDP always [`Segment::Other`].
+    /// How many routers it may still come through.
+    pub(crate) time_to_live: u8,
+    /// How many VLAN tags it came with, which are off and are to be put back.
+    pub(crate) tags: u8,
+    /// What kind of packet it is.
+    pub(crate) kind: Kind,
+    /// What kind of segment it is; of UDP always [`Segment::Other`], of a quote [`Segment::Reset`].
     pub(crate) segment: Segment,
     /// Its length from the IP header on.
     pub(crate) length: u32,
+}
+
+/// What kind of packet it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Whole,
+    FirstFragment,
+    LaterFragment,
+    /// An ICMP error about a packet from the service to the client. Of these are all that is said of addresses, ports
+    /// and protocol: the other way round than the packet that is quoted has them.
+    Quote,
 }
 
 impl Packet {
     /// Its length from the Ethernet header on, without what fills a short frame up.
     #[inline(always)]
     pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.length) + Ethernet::LENGTH as u64
+        u64::from(self.length) + link::length(self.tags) as u64
+    }
+
+    /// A packet of those ports.
+    #[inline(always)]
+    pub(crate) fn new(datagram: &Datagram, ports: &Ports, kind: Kind) -> Self {
+        Self {
+            service: datagram.destination,
+            client: datagram.source,
+            service_port: ports.service,
+            client_port: ports.client,
+            protocol: datagram.protocol,
+            family: datagram.family,
+            type_of_service: datagram.type_of_service,
+            time_to_live: datagram.time_to_live,
+            tags: 0,
+            kind,
+            segment: ports.segment,
+            length: datagram.length,
+        }
     }
 }
 
-/// What the headers say.
+/// What the headers of a packet of the usual kinds say; [`crate::aside`] looks at the others.
 #[inline(always)]
 pub(crate) fn parse(context: &XdpContext) -> Result<Packet, Verdict> {
     // SAFETY: bytes alone.
     let ethernet: &Ethernet = unsafe { packet::at(context, 0) }.ok_or(Verdict::Malformed)?;
     match ethernet.kind {
-        Ethernet::IPV4 => parse_ipv4(context),
-        Ethernet::IPV6 => parse_ipv6(context),
+        Ethernet::IPV4 => whole(context, &datagram::ipv4(context)?),
+        Ethernet::IPV6 => whole(context, &datagram::ipv6::<false>(context)?),
         _ => Err(Verdict::NotIp),
     }
 }
 
 #[inline(always)]
-fn parse_ipv4(context: &XdpContext) -> Result<Packet, Verdict> {
-    // SAFETY: bytes alone.
-    let header: &Ipv4 = unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(Verdict::Malformed)?;
-    let header_length = header.header_length().ok_or(Verdict::Malformed)?;
-    let packet_length = header.packet_length();
-    let payload = usize::from(packet_length).checked_sub(header_length).ok_or(Verdict::Malformed)?;
-    if !packet::reaches(context, Ethernet::LENGTH + usize::from(packet_length)) {
-        return Err(Verdict::Malformed);
-    }
-    if header.is_fragment() {
+fn whole(context: &XdpContext, datagram: &Datagram) -> Result<Packet, Verdict> {
+    if datagram.part != Part::Whole {
         return Err(Verdict::Fragment);
     }
-    let ports = ports(context, header.protocol, Ethernet::LENGTH + header_length, payload)?;
-    Ok(Packet {
-        service: [header.destination.word(), 0, 0, 0],
-        client: [header.source.word(), 0, 0, 0],
-        service_port: ports.service,
-        client_port: ports.client,
-        protocol: header.protocol,
-        family: 4,
-        type_of_service: header.type_of_service,
-        segment: ports.segment,
-        length: packet_length.into(),
-    })
-}
-
-#[inline(always)]
-fn parse_ipv6(context: &XdpContext) -> Result<Packet, Verdict> {
-    // SAFETY: bytes alone.
-    let header: &Ipv6 = unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(Verdict::Malformed)?;
-    let payload = header.payload();
-    if header.version() != 6 || !packet::reaches(context, Ethernet::LENGTH + Ipv6::LENGTH + payload) {
-        return Err(Verdict::Malformed);
-    }
-    let (protocol, extensions) = extensions(context, header.next_header)?;
-    let rest = payload.checked_sub(extensions).ok_or(Verdict::Malformed)?;
-    let ports = ports(context, protocol, Ethernet::LENGTH + Ipv6::LENGTH + extensions, rest)?;
-    Ok(Packet {
-        service: header.destination.words(),
-        client: header.source.words(),
-        service_port: ports.service,
-        client_port: ports.client,
-        protocol,
-        family: 6,
-        type_of_service: header.class(),
-        segment: ports.segment,
-        length: (Ipv6::LENGTH + payload) as u32,
-    })
-}
-
-/// What follows the extension headers of an IPv6 packet, and how long they are.
-#[inline(always)]
-fn extensions(context: &XdpContext, first: u8) -> Result<(u8, usize), Verdict> {
-    let (mut next, mut length) = (first, 0);
-    for _ in 0..=EXTENSIONS {
-        match next {
-            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {}
-            protocol::FRAGMENT => return Err(Verdict::Fragment),
-            _ => return Ok((next, length)),
-        }
-        // SAFETY: bytes alone.
-        let extension: &Extension = unsafe { packet::at(context, Ethernet::LENGTH + Ipv6::LENGTH + length) }
-            .ok_or(Verdict::Malformed)?;
-        next = extension.next_header;
-        length += extension.length();
-    }
-    Err(Verdict::ExtensionHeaders)
+    Ok(Packet::new(datagram, &ports(context, datagram)?, Kind::Whole))
 }
 
 /// What the header behind those of IP says.
-struct Ports {
-    client: Half,
-    service: Half,
-    segment: Segment,
+pub(crate) struct Ports {
+    pub(crate) client: Half,
+    pub(crate) service: Half,
+    pub(crate) segment: Segment,
 }
 
-/// The ports of what lies `offset` bytes into the frame and is so long.
+/// The ports of a packet or of its first fragment, which need not have all of it.
 #[inline(always)]
-fn ports(context: &XdpContext, protocol: u8, offset: usize, payload: usize) -> Result<Ports, Verdict> {
-    match protocol {
+pub(crate) fn ports(context: &XdpContext, datagram: &Datagram) -> Result<Ports, Verdict> {
+    let holds = |length: usize, least: usize| {
+        length >= least && if datagram.part == Part::First { least } else { length } <= datagram.payload
+    };
+    match datagram.protocol {
         protocol::TCP => {
             // SAFETY: bytes alone.
-            let tcp: &Tcp = unsafe { packet::at(context, offset) }.ok_or(Verdict::Malformed)?;
+            let tcp: &Tcp = unsafe { packet::at(context, datagram.offset) }.ok_or(Verdict::Malformed)?;
             let length = usize::from(tcp.header_length >> 4) * 4;
-            if length < size_of::<Tcp>() || length > payload {
+            if !holds(length, size_of::<Tcp>()) {
                 return Err(Verdict::Malformed);
             }
             Ok(Ports { client: tcp.source, service: tcp.destination, segment: Segment::of_flags(tcp.flags) })
         }
         protocol::UDP => {
             // SAFETY: bytes alone.
-            let udp: &Udp = unsafe { packet::at(context, offset) }.ok_or(Verdict::Malformed)?;
+            let udp: &Udp = unsafe { packet::at(context, datagram.offset) }.ok_or(Verdict::Malformed)?;
             let length = usize::from(u16::from_be(udp.length));
-            if length < size_of::<Udp>() || length > payload {
+            if !holds(length, size_of::<Udp>()) {
                 return Err(Verdict::Malformed);
             }
             Ok(Ports { client: udp.source, service: udp.destination, segment: Segment::Other })

@@ -1,37 +1,68 @@
 //! Where a packet goes while its slot settles.
 
 use maglev_core::slot::{Deadline, Phase, Recalled, Route, Segment, SlotWord, route};
-use maglev_probe_abi::{BACKEND_ACTIVE, FlowKey, SettlingFlow, Verdict};
+use maglev_probe_abi::{BACKEND_ACTIVE, FlowKey, ServiceRecord, SettlingFlow, Verdict};
 
 use crate::{
     balance::{Backend, Choice, Flow},
     maps::{DEADLINES, SETTLE_LIMITS},
     memory::Bucket,
     rows::Cell,
+    trace,
 };
 
 /// The backend for a packet of a service that remembers the flows of settling slots.
 #[inline(always)]
 pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
-    let word = flow.word;
-    if word.previous() == 0 {
-        return Ok(Choice::of(flow.backend_or_owner(word.owner())?));
+    if flow.word.previous() == 0 {
+        return Ok(Choice::of(Backend::or_owner(flow.word, flow.word.owner())?));
     }
-    let cell = Cell::of(&DEADLINES, flow.slot).ok_or(Verdict::Inconsistent)?;
+    let settling = Settling {
+        key: flow.key(),
+        hash: flow.hash,
+        slot: flow.slot,
+        word: flow.word,
+        now: flow.now,
+        segment: flow.packet.segment,
+    };
+    let answer = settle(&settling, flow.service);
+    let backend = Backend::or_owner(flow.word, answer as u32)?;
+    Ok(Choice { unremembered: answer & UNREMEMBERED != 0, ..Choice::of(backend) })
+}
+
+/// A packet of a slot that has a previous owner.
+struct Settling {
+    key: FlowKey,
+    hash: u32,
+    slot: u32,
+    word: SlotWord,
+    now: u64,
+    segment: Segment,
+}
+
+/// Set in an answer if the packet could not be remembered.
+const UNREMEMBERED: u64 = 1 << 32;
+
+/// The number of the backend that a packet goes to if that is still there, and whether it is unremembered. It is called
+/// and not put in place: the packets of settled slots have the less on the stack.
+#[inline(never)]
+fn settle(flow: &Settling, service: &ServiceRecord) -> u64 {
+    let word = flow.word;
+    let owner = u64::from(word.owner());
+    let Some(cell) = Cell::of(&DEADLINES, flow.slot) else { return owner };
     let mut deadline = Deadline(cell.load());
     match word.phase(deadline, flow.now) {
-        Phase::Settled => return Ok(Choice::of(flow.backend_or_owner(word.owner())?)),
-        Phase::SettlingWithoutDeadline => deadline = put_off(flow, cell, deadline, false),
+        Phase::Settled => return owner,
+        Phase::SettlingWithoutDeadline => deadline = put_off(flow, service, cell, deadline, false),
         Phase::Settling => {}
     }
-    let key = flow.key();
-    let bucket = Bucket::of(&key, flow.hash);
+    let bucket = Bucket::of(&flow.key, flow.hash);
     let mut unremembered = false;
     let late = deadline.is_late(word.epoch(), flow.now);
-    let number = match route(word, flow.packet.segment, recall(flow, &key, bucket), late) {
+    let number = match route(word, flow.segment, recall(flow, bucket), late) {
         Route::To(number) => number,
         Route::Remember => match Backend::present(word.owner()) {
-            Some(owner) if remember(flow, &key, bucket, owner) => owner.number,
+            Some(owner) if remember(flow, bucket, owner) => owner.number,
             Some(_) => {
                 unremembered = true;
                 word.previous()
@@ -39,19 +70,27 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
             None => word.owner(),
         },
     };
-    let backend = flow.backend_or_owner(number)?;
-    if backend.number != word.owner() && flow.packet.segment != Segment::Reset {
-        put_off(flow, cell, deadline, unremembered);
+    if let Ok(backend) = Backend::or_owner(word, number)
+        && backend.number != word.owner()
+        && flow.segment != Segment::Reset
+    {
+        put_off(flow, service, cell, deadline, unremembered);
     }
-    Ok(Choice { unremembered, ..Choice::of(backend) })
+    u64::from(number) | if unremembered { UNREMEMBERED } else { 0 }
 }
 
 /// Puts the slot's deadline off, as far as it is worth a store and allowed.
 #[inline(always)]
-fn put_off(flow: &Flow, cell: Cell, deadline: Deadline, unremembered: bool) -> Deadline {
+fn put_off(
+    flow: &Settling,
+    service: &ServiceRecord,
+    cell: Cell,
+    deadline: Deadline,
+    unremembered: bool,
+) -> Deadline {
     let epoch = flow.word.epoch();
-    let settle_time = flow.service.settle_milliseconds;
-    match deadline.put_off(epoch, flow.now, settle_time, limit(flow), unremembered) {
+    let settle_time = service.settle_milliseconds;
+    match deadline.put_off(epoch, flow.now, settle_time, limit(flow, service), unremembered) {
         Some(later) => {
             cell.store(later.0);
             later
@@ -62,8 +101,8 @@ fn put_off(flow: &Flow, cell: Cell, deadline: Deadline, unremembered: bool) -> D
 
 /// The last moment of the slot's period.
 #[inline(always)]
-fn limit(flow: &Flow) -> u64 {
-    if flow.service.settle_limit_milliseconds != 0
+fn limit(flow: &Settling, service: &ServiceRecord) -> u64 {
+    if service.settle_limit_milliseconds != 0
         && let Some(cell) = Cell::of(&SETTLE_LIMITS, flow.slot)
     {
         let limit = Deadline(cell.load());
@@ -76,13 +115,14 @@ fn limit(flow: &Flow) -> u64 {
 
 /// What is remembered of the flow and still holds: from this period, and of the backend that it was.
 #[inline(always)]
-fn recall(flow: &Flow, key: &FlowKey, bucket: Option<Bucket>) -> Recalled {
-    if let Some(memory) = bucket.and_then(|bucket| bucket.recall(key))
+fn recall(flow: &Settling, bucket: Option<Bucket>) -> Recalled {
+    if let Some(memory) = bucket.and_then(|bucket| bucket.recall(&flow.key))
         && memory.slot == flow.slot
         && memory.word.epoch() == flow.word.epoch()
         && let Some(backend) = Backend::present(memory.word.owner())
         && backend.record.generation == memory.generation
     {
+        trace::remembered(backend.number);
         Recalled::At { owner: backend.number, active: backend.record.state == BACKEND_ACTIVE }
     } else {
         Recalled::Nothing
@@ -91,10 +131,10 @@ fn recall(flow: &Flow, key: &FlowKey, bucket: Option<Bucket>) -> Recalled {
 
 /// Remembers that the flow was opened at the slot's owner; `false` where there is no room.
 #[inline(always)]
-fn remember(flow: &Flow, key: &FlowKey, bucket: Option<Bucket>, owner: Backend) -> bool {
+fn remember(flow: &Settling, bucket: Option<Bucket>, owner: Backend) -> bool {
     bucket.is_some_and(|bucket| {
         let entry = SettlingFlow {
-            key: *key,
+            key: flow.key,
             word: SlotWord::new(owner.number, 0, flow.word.epoch()).0,
             generation: owner.record.generation,
             slot: flow.slot,

@@ -7,6 +7,8 @@ use crate::{
     balance::{Backend, Choice, Flow},
     maps::TRACKED,
     packet::protocol,
+    parse::Kind,
+    trace,
 };
 
 /// An entry is refreshed only where that gains at least so many milliseconds, or the sixteenth part of the settle
@@ -19,7 +21,7 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
     if let Some(backend) = recall(flow) {
         return Ok(Choice::of(backend));
     }
-    let backend = flow.backend_or_owner(flow.word.owner())?;
+    let backend = Backend::or_owner(flow.word, flow.word.owner())?;
     // A connection that ends needs no memory.
     Ok(Choice { track: flow.packet.segment != Segment::Reset, ..Choice::of(backend) })
 }
@@ -41,7 +43,10 @@ fn recall(flow: &Flow) -> Option<Backend> {
     if !holds {
         return None;
     }
-    if silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16 {
+    trace::remembered(backend.number);
+    // What routers say of a flow is no sign that it goes on.
+    let is_of_flow = flow.packet.kind != Kind::Quote;
+    if is_of_flow && (silence >= REFRESH_STEP_MILLISECONDS || silence >= settle / 16) {
         // SAFETY: as above; one aligned store.
         unsafe { (&raw mut (*entry).last_packet).write_volatile(flow.now) };
     }

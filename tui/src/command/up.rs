@@ -25,8 +25,8 @@ pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
             .map(|(name, mode)| serde_json::json!({ "name": name, "attached": mode }))
             .collect();
         let replaced = match &beginning {
-            Beginning::Replaced(Replacement { from, to, made, .. }) => {
-                Some(serde_json::json!({ "from": from, "to": to, "maps-made": made }))
+            Beginning::Replaced(Replacement { from, to, made, grown, .. }) => {
+                Some(serde_json::json!({ "from": from, "to": to, "maps-made": made, "maps-grown": grown }))
             }
             Beginning::New | Beginning::Running => None,
         };
@@ -66,12 +66,14 @@ fn group(words: &str) -> Result<u32, Failure> {
 
 /// What came of putting this version's program in the place of another.
 fn replaced(replacement: &Replacement) -> String {
-    let Replacement { from, to, made, .. } = replacement;
+    let Replacement { from, to, made, grown, .. } = replacement;
     let from = from.map_or_else(|| "one without a pin".to_owned(), |id| format!("program {id}"));
-    let made = match made.as_slice() {
+    let told = |what: &str, names: &[String]| match names {
         [] => String::new(),
-        names => format!("; made what an older version did not have: {}", names.join(", ")),
+        names => format!("; {what}: {}", names.join(", ")),
     };
+    let made = told("made what an older version did not have", made)
+        + &told("made larger, with the counts in it", grown);
     format!(
         "program {to} took the place of {from}; services and connections go on, and the configuration was not applied{made}"
     )

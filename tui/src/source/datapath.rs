@@ -16,8 +16,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct DatapathSource {
     datapath: Datapath,
-    /// The file of the pin that tells one life of the instance from the next.
-    pin: Option<u64>,
+    /// What tells one life of the instance from the next, and its maps from others that took their place.
+    pin: Option<(u64, i64, i64)>,
     attached: String,
     seed: Option<HashSeed>,
     spares: Vec<Backend>,
@@ -134,10 +134,12 @@ fn asked(request: &ChangeRequest) -> Request<'_> {
     }
 }
 
-/// The file that the pinned state is: another one after `down` and `up`.
-fn pin_of(instance: &Instance) -> Option<u64> {
+/// The file that the pinned state is, another one after `down` and `up`; and when a pin beside it last changed.
+fn pin_of(instance: &Instance) -> Option<(u64, i64, i64)> {
     let folder = instance.visible().ok()?;
-    fs::metadata(folder.join("maps/meta")).map(|pin| pin.ino()).ok()
+    let (pin, beside) =
+        (fs::metadata(folder.join("maps/meta")).ok()?, fs::metadata(folder.join("maps")).ok()?);
+    Some((pin.ino(), beside.mtime(), beside.mtime_nsec()))
 }
 
 /// Where it is attached: `eth0 (native), eth1 (generic)`.

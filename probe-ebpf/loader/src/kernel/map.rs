@@ -12,7 +12,7 @@ use std::{
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_info, bpf_map_type};
 use bytemuck::Pod;
 
-use super::syscall::{bpf, empty_attribute, object_info, open_pin};
+use super::syscall::{bpf, empty_attribute, object_info, open_pin, owned};
 use crate::{error::MapError, shape::MapShape};
 
 const BPF_F_RDONLY: u32 = 1 << 3;
@@ -35,6 +35,8 @@ pub(crate) enum MapKind {
     Array,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
     PerProcessorArray,
+    /// `BPF_MAP_TYPE_PROG_ARRAY`: descriptors of programs are written, their ids read.
+    Programs,
 }
 
 impl MapKind {
@@ -43,6 +45,7 @@ impl MapKind {
             Self::Hash => bpf_map_type::BPF_MAP_TYPE_HASH as u32,
             Self::Array => bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
             Self::PerProcessorArray => bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+            Self::Programs => bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32,
         }
     }
 }
@@ -107,7 +110,7 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
     pub(crate) fn set(&self, key: &K, value: &V) -> Result<(), MapError> {
         let mut value = *value;
         self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, (&raw mut value).cast(), 0)
-            .map_err(|error| self.failed("write", error))
+            .map_err(|error| self.not_written(error))
     }
 
     /// Removes `key`; it is no error that it is not there.
@@ -144,11 +147,18 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
 
     /// Writes `value` at `key` for every processor.
     pub(crate) fn set_on_all_processors(&self, key: &K, value: &V) -> Result<(), MapError> {
-        let mut one = bytemuck::bytes_of(value).to_vec();
-        one.resize(size_of::<V>().next_multiple_of(8), 0);
-        let mut all = one.repeat(possible_processors()?);
+        self.set_per_processor(key, &vec![*value; possible_processors()?])
+    }
+
+    /// Writes at `key` what each processor is to have, one after the other.
+    pub(crate) fn set_per_processor(&self, key: &K, values: &[V]) -> Result<(), MapError> {
+        let stride = size_of::<V>().next_multiple_of(8);
+        let mut all = vec![0_u8; stride * possible_processors()?];
+        for (bytes, value) in all.chunks_exact_mut(stride).zip(values) {
+            bytes[..size_of::<V>()].copy_from_slice(bytemuck::bytes_of(value));
+        }
         self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, all.as_mut_ptr(), 0)
-            .map_err(|error| self.failed("write", error))
+            .map_err(|error| self.not_written(error))
     }
 
     fn element(&self, command: bpf_cmd, key: &K, value: *mut u8, flags: u64) -> io::Result<()> {
@@ -198,6 +208,16 @@ impl<K: Pod + Eq, V: Pod> KernelMap<K, V> {
         Ok((keys, values))
     }
 
+    /// Why an entry was not written: a hash map that is full says E2BIG, one that allocates as it fills ENOSPC.
+    fn not_written(&self, error: io::Error) -> MapError {
+        match error.raw_os_error() {
+            Some(libc::E2BIG | libc::ENOSPC) => {
+                MapError::Full { path: self.path.clone(), entries: self.entries, error }
+            }
+            _ => self.failed("write", error),
+        }
+    }
+
     pub(super) fn failed(&self, attempted: &'static str, error: io::Error) -> MapError {
         MapError::new(attempted, &self.path, error)
     }
@@ -242,6 +262,22 @@ fn map_info(descriptor: BorrowedFd<'_>) -> io::Result<bpf_map_info> {
 pub(super) fn batch_count(attribute: &bpf_attr) -> u32 {
     // SAFETY: the attribute was made for a batch call, and every member of the union is made of integers.
     unsafe { attribute.batch.count }
+}
+
+/// The map of that name among those that a program has, given by their ids.
+pub(crate) fn map_among(ids: &[u32], name: &str) -> io::Result<Option<OwnedFd>> {
+    for &id in ids {
+        let mut attribute = empty_attribute();
+        attribute.__bindgen_anon_6.__bindgen_anon_1.map_id = id;
+        // SAFETY: the attribute holds an id and no address.
+        let map = unsafe { bpf(bpf_cmd::BPF_MAP_GET_FD_BY_ID, &mut attribute) }.map(owned)?;
+        let found = map_info(map.as_fd())?.name;
+        let found = found.iter().take_while(|&&byte| byte != 0).map(|&byte| byte.cast_unsigned());
+        if found.eq(name.bytes()) {
+            return Ok(Some(map));
+        }
+    }
+    Ok(None)
 }
 
 /// How many processors a map per processor has values for.

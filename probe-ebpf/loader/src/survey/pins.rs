@@ -1,7 +1,6 @@
 //! What is pinned of an instance, whole or not.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
 };
@@ -13,7 +12,8 @@ use crate::{
     bpffs::MOUNT_POINT,
     error::DatapathError,
     instance::Instance,
-    kernel::{Access, KernelMap, LinkInfo, MapKind, link_info, pinned_program},
+    kernel::{Access, KernelMap, MapKind, link_info, pinned_program},
+    load::{Sizes, shapes},
     network::current_namespace,
     object,
 };
@@ -87,11 +87,8 @@ impl Pins {
             .map_err(|error| DatapathError::of_io("look at the network namespace", error))?;
         let program = ProgramInfo::from_pin(instance.program()).ok();
         let links = instance.links()?.into_iter().filter_map(|path| {
-            link_info(&path).ok().map(|LinkInfo { interface, program }| PinnedLink {
-                path,
-                interface,
-                program,
-            })
+            let info = link_info(&path).ok()?;
+            Some(PinnedLink { path, interface: info.interface, program: info.program })
         });
         Ok(Self {
             instance: instance.clone(),
@@ -137,14 +134,10 @@ pub fn pin_of_program(id: u32) -> Option<PathBuf> {
     None
 }
 
-/// The names of the maps that the embedded object has; what the compiler makes of constants is pinned by nobody.
-fn expected() -> Result<BTreeSet<String>, DatapathError> {
-    let bytes = object::bytes()?;
-    let object = aya_obj::Object::parse(&bytes).map_err(|error| DatapathError::Aya {
-        attempted: "read the object".to_owned(),
-        error: error.into(),
-    })?;
-    Ok(object.maps.into_keys().filter(|name| !name.starts_with('.')).collect())
+/// The names of the maps that this version pins.
+fn expected() -> Result<Vec<String>, DatapathError> {
+    let sizes = Sizes { rows: 1, processors: 1 };
+    Ok(shapes(&object::bytes()?, sizes)?.into_keys().collect())
 }
 
 fn meta(instance: &Instance) -> Result<Option<Meta>, DatapathError> {

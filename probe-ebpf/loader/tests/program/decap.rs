@@ -4,7 +4,7 @@ use etherparse::{IpNumber, PacketBuilder};
 use maglev_probe_abi::DecapSettings;
 
 use crate::{
-    frames::{Flags, client, offset, options, tcp, tunnelled},
+    frames::{Flags, client, offset, options, routed, tcp, tunnelled},
     support::{BALANCER, Outcome, Programs, ROUTER, Scene, XDP_PASS},
 };
 
@@ -20,7 +20,7 @@ fn what_the_balancer_puts_around_is_taken_off() {
     let Outcome { verdict, action, frame: received } = scene.programs.decapsulate(&sent);
     assert_eq!((verdict, action), ("decapsulated", XDP_PASS));
     assert_eq!(received[..12], sent[..12], "the hardware addresses are those of the last link");
-    assert_eq!(received[12..], frame[12..]);
+    assert_eq!(received[12..], [&frame[12..14], &routed(&frame[14..])].concat());
 }
 
 #[test]

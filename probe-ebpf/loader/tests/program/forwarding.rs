@@ -7,7 +7,7 @@ use maglev_core::slot::{Epoch, SlotWord};
 use maglev_probe_abi::{AFFINITY_SOURCE, BackendCounters, ServiceCounters, Settings, TRACKING_NEVER};
 
 use crate::{
-    frames::{Flags, client, options, tcp, tcp_to, udp},
+    frames::{Flags, client, options, routed, tcp, tcp_to, udp},
     support::{
         BALANCER, FIRST_SLOT, GATEWAY, LAG, Outcome, SERVICE, Scene, TABLE_SIZE, TCP, UDP, XDP_DROP, XDP_TX,
         backend_address, now,
@@ -22,13 +22,15 @@ fn a_packet_leaves_whole_inside_a_header_that_is_right() {
             header.dscp = u8::try_from(number % 64).unwrap().try_into().unwrap();
             header.ecn = u8::try_from(number % 4).unwrap().try_into().unwrap();
             header.dont_fragment = number % 2 == 0;
-            header.time_to_live = u8::try_from(number % 256).unwrap();
+            header.time_to_live = u8::try_from(2 + number % 254).unwrap();
             header.options = options(usize::from(number % 11));
         });
         let Outcome { verdict, action, frame: sent } = scene.programs.balance(&frame);
         assert_eq!((verdict, action), ("transmitted", XDP_TX));
         assert_eq!(sent[..14], [&GATEWAY[..], &BALANCER, &[8, 0]].concat());
-        assert_eq!(sent[34..], frame[14..], "what is inside is as it was");
+        assert_eq!(sent[34..], routed(&frame[14..]), "what is inside is as it was, a router further");
+        let inner = Ipv4HeaderSlice::from_slice(&sent[34..]).unwrap().to_header();
+        assert_eq!(inner.header_checksum, inner.calc_header_checksum());
         let outer = Ipv4HeaderSlice::from_slice(&sent[14..]).unwrap().to_header();
         assert_eq!(outer.header_checksum, outer.calc_header_checksum());
         assert_eq!(usize::from(outer.total_len), sent.len() - 14);

@@ -78,6 +78,52 @@ fn ipv4(client: SocketAddrV4, service: SocketAddrV4, change: impl FnOnce(&mut Ip
     header
 }
 
+/// The packet as a router sends it on: its time to live is one less, and an IPv4 checksum accounts for that (RFC 1624).
+pub(crate) fn routed(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    if packet[0] >> 4 == 6 {
+        packet[7] -= 1;
+        return packet;
+    }
+    let half = |packet: &[u8], place| u16::from_be_bytes([packet[place], packet[place + 1]]);
+    let before = half(&packet, 8);
+    packet[8] -= 1;
+    let sum = u32::from(!half(&packet, 10)) + u32::from(!before) + u32::from(half(&packet, 8));
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    packet[10..12].copy_from_slice(&(!sum).to_be_bytes());
+    packet
+}
+
+/// The frame with VLAN tags: the type that announces each, and what it says.
+pub(crate) fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
+    let tags = tags.iter().flat_map(|(kind, control)| [kind.to_be_bytes(), control.to_be_bytes()].concat());
+    [&frame[..12], &tags.collect::<Vec<u8>>(), &frame[12..]].concat()
+}
+
+/// A packet cut into fragments, the first ones of so many bytes, as frames.
+pub(crate) fn fragments(frame: &[u8], identification: u16, lengths: &[usize]) -> Vec<Vec<u8>> {
+    let (header, _) = Ipv4Header::from_slice(&frame[14..]).unwrap();
+    let payload = &frame[14 + header.header_len()..];
+    let mut begins = 0;
+    let mut fragments = Vec::new();
+    for length in lengths.iter().copied().chain([payload.len() - lengths.iter().sum::<usize>()]) {
+        let mut header = header.clone();
+        header.identification = identification;
+        header.dont_fragment = false;
+        header.more_fragments = begins + length < payload.len();
+        header.fragment_offset = offset(u16::try_from(begins / 8).unwrap());
+        header.set_payload_len(length).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        let mut fragment = frame[..14].to_vec();
+        header.write(&mut fragment).unwrap();
+        fragment.extend(&payload[begins..begins + length]);
+        fragments.push(fragment);
+        begins += length;
+    }
+    fragments
+}
+
 /// A datagram inside an outer header.
 pub(crate) fn tunnelled(inner: &[u8], protocol: IpNumber, change: impl FnOnce(&mut Ipv4Header)) -> Vec<u8> {
     let length = u16::try_from(inner.len()).unwrap();

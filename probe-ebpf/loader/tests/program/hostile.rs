@@ -3,7 +3,7 @@
 use etherparse::Ipv4HeaderSlice;
 
 use crate::{
-    frames::{Flags, client, options, tcp, tcp_to, udp},
+    frames::{Flags, client, options, routed, tcp, tcp_to, udp},
     support::{Outcome, SERVICE, Scene, UDP, XDP_DROP, XDP_PASS, XDP_TX},
 };
 
@@ -107,7 +107,7 @@ fn what_fills_a_frame_up_does_not_matter() {
     frame.resize(packet + 30, 0xee);
     let outcome = scene.programs.balance(&frame);
     assert_eq!(outcome.verdict, "transmitted");
-    assert_eq!(outcome.frame[34..], frame[14..]);
+    assert_eq!(outcome.frame[34..], routed(&frame[14..]));
     let outer = Ipv4HeaderSlice::from_slice(&outcome.frame[14..]).unwrap();
     assert_eq!(usize::from(outer.total_len()), packet - 14 + 20);
     assert_eq!(scene.programs.backend_counters(1).bytes, packet as u64);
@@ -121,7 +121,7 @@ fn frames_of_several_fragments_are_counted_whole() {
     let frame = udp(client(1), &[0xda; 9000 - 28]);
     let outcome = scene.programs.balance(&frame);
     assert_eq!((outcome.verdict, outcome.frame.len()), ("transmitted", frame.len() + 20));
-    assert_eq!(outcome.frame[34..], frame[14..]);
+    assert_eq!(outcome.frame[34..], routed(&frame[14..]));
     assert_eq!(scene.programs.backend_counters(1).bytes, frame.len() as u64);
 }
 
@@ -168,13 +168,17 @@ fn frames_of_any_bytes_are_never_sent_wrongly() {
         frame.truncate(random.usize(ETHERNET..frame.len() * 2));
         let outcome = scene.programs.balance(&frame);
         match outcome.action {
+            XDP_TX if outcome.verdict == "time-exceeded-answered" => {
+                assert!(frame[22] <= 1);
+            }
             XDP_TX => {
                 let outer = Ipv4HeaderSlice::from_slice(&outcome.frame[14..]).unwrap();
                 assert_eq!(outer.destination(), [10, 0, 0, 1]);
-                assert_eq!(outcome.frame[34..], frame[14..]);
+                assert_eq!(outcome.frame[34..], routed(&frame[14..]));
                 sent += 1;
             }
             XDP_PASS => assert_eq!(outcome.frame, frame),
+            XDP_DROP if outcome.verdict == "time-exceeded" => assert!(frame[22] <= 1),
             action => panic!("{action} for {frame:x?}"),
         }
     }

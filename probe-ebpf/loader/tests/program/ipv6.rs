@@ -10,7 +10,7 @@ use maglev_core::{
 use maglev_probe_abi::{FORWARDING_OBSERVE, ServiceKey, Settings, TRACKING_ALWAYS};
 
 use crate::{
-    frames::{Flags, client, tcp},
+    frames::{Flags, client, routed, tcp},
     support::{
         BALANCER, FIRST_SLOT, GATEWAY, Outcome, ROUTER, SEED, Scene, TABLE_SIZE, TCP, UDP, XDP_PASS, XDP_TX,
     },
@@ -118,7 +118,7 @@ fn a_packet_leaves_whole_inside_an_ipv6_header_that_is_right() {
         let Outcome { verdict, action, frame: sent } = scene.programs.balance(&frame);
         assert_eq!((verdict, action), ("transmitted", XDP_TX));
         assert_eq!(sent[..14], [&GATEWAY[..], &BALANCER, &[0x86, 0xdd]].concat());
-        assert_eq!(sent[54..], frame[14..], "what is inside is as it was");
+        assert_eq!(sent[54..], routed(&frame[14..]), "what is inside is as it was, a router further");
         let outer = Ipv6HeaderSlice::from_slice(&sent[14..]).unwrap();
         assert_eq!(usize::from(outer.payload_length()), sent.len() - 54);
         assert_eq!((outer.hop_limit(), outer.next_header().0), (64, 41));
@@ -146,10 +146,10 @@ fn either_family_goes_inside_either() {
         let sent = scene.programs.balance(frame).frame;
         let outer = Ipv6HeaderSlice::from_slice(&sent[14..]).unwrap();
         assert_eq!((outer.next_header().0, outer.destination_addr()), (protocol, backend(2)));
-        assert_eq!(sent[54..], frame[14..]);
+        assert_eq!(sent[54..], routed(&frame[14..]));
         let received = scene.programs.decapsulate(&sent);
         assert_eq!(received.verdict, "decapsulated");
-        assert_eq!(received.frame[12..], frame[12..]);
+        assert_eq!(received.frame[12..], [&frame[12..14], &routed(&frame[14..])].concat());
 
         scene.give_all(|_| SlotWord::new(3, 0, Epoch::new(0)));
         let sent = scene.programs.balance(frame).frame;
@@ -157,10 +157,10 @@ fn either_family_goes_inside_either() {
         assert_eq!((outer.protocol.0, outer.destination), (protocol, [10, 0, 0, 3]));
         assert_eq!(outer.header_checksum, outer.calc_header_checksum());
         assert_eq!(usize::from(outer.total_len), sent.len() - 14);
-        assert_eq!(sent[34..], frame[14..]);
+        assert_eq!(sent[34..], routed(&frame[14..]));
         let received = scene.programs.decapsulate(&sent);
         assert_eq!(received.verdict, "decapsulated");
-        assert_eq!(received.frame[12..], frame[12..]);
+        assert_eq!(received.frame[12..], [&frame[12..14], &routed(&frame[14..])].concat());
     }
 }
 
@@ -211,14 +211,17 @@ fn extension_headers_are_followed_up_to_six() {
             let frame = extended(&plain, kinds, units);
             let Outcome { verdict, frame: sent, .. } = scene.programs.balance(&frame);
             assert_eq!(verdict, "transmitted", "{kinds:?} of {units}");
-            assert_eq!(sent[54..], frame[14..]);
+            assert_eq!(sent[54..], routed(&frame[14..]));
         }
     }
     let seven = extended(&plain, &[DESTINATION_OPTIONS; 7], 0);
     assert_eq!(scene.programs.balance(&seven), passed("extension-headers", &seven));
-    for kinds in [&[FRAGMENT][..], &[HOP_BY_HOP, FRAGMENT]] {
-        let fragment = extended(&plain, kinds, 0);
-        assert_eq!(scene.programs.balance(&fragment), passed("fragment", &fragment));
+    // Neither begun by others nor followed: a whole packet.
+    for kinds in [&[FRAGMENT][..], &[HOP_BY_HOP, FRAGMENT], &[FRAGMENT, DESTINATION_OPTIONS]] {
+        let whole = extended(&plain, kinds, 0);
+        let Outcome { verdict, frame: sent, .. } = scene.programs.balance(&whole);
+        assert_eq!(verdict, "transmitted", "{kinds:?}");
+        assert_eq!(sent[54..], routed(&whole[14..]));
     }
     let unknown = extended(&plain, &[HOP_BY_HOP, 50], 0);
     assert_eq!(scene.programs.balance(&unknown), passed("other-protocol", &unknown));

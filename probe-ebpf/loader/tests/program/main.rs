@@ -4,14 +4,19 @@
 //! skipped, and passes.
 
 mod decap;
+mod echo;
+mod errors;
 mod forwarding;
+mod fragments;
 mod frames;
 mod hostile;
 mod ipv6;
 mod model;
 mod passing;
+mod quotes;
 mod routes;
 mod settling;
 mod slots;
 mod support;
+mod tags;
 mod tracking;

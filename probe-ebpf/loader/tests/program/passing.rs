@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 use maglev_probe_abi::FORWARDING_OBSERVE;
 
 use crate::{
-    frames::{Flags, client, offset, options, tcp, tcp_to, udp, udp_to},
+    frames::{Flags, client, options, tcp, tcp_to, udp, udp_to},
     support::{BALANCER, Outcome, ROUTER, SERVICE, Scene, TCP, XDP_PASS},
 };
 
@@ -38,7 +38,6 @@ fn traffic_for_no_service_passes_byte_for_byte() {
         .unwrap();
     for (what, frame, verdict) in [
         ("ARP", ethernet(0x0806, &[0; 28]), "not-ip"),
-        ("a VLAN's", ethernet(0x8100, &tcp(client(1), Flags::Syn)[10..]), "not-ip"),
         ("LLDP", ethernet(0x88cc, &[2, 7, 4]), "not-ip"),
         ("nothing but a header", ethernet(0x1234, &[]), "not-ip"),
         ("IPv6", six, "not-a-service"),
@@ -57,27 +56,6 @@ fn traffic_for_no_service_passes_byte_for_byte() {
         assert_eq!(scene.programs.balance(&frame), expected, "{what}");
     }
     assert!(scene.programs.slot_hits().is_empty());
-}
-
-#[test]
-fn fragments_pass_whether_for_a_service_or_not() {
-    let Some(scene) = Scene::new() else { return };
-    let elsewhere = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 11), 80);
-    for (more, units) in [(true, 0), (true, 100), (false, 1), (false, 8191)] {
-        for to in [SERVICE, elsewhere] {
-            let frame = tcp_to(client(1), to, Flags::Ack, |header| {
-                header.dont_fragment = false;
-                header.more_fragments = more;
-                header.fragment_offset = offset(units);
-            });
-            let expected = Outcome { verdict: "fragment", action: XDP_PASS, frame: frame.clone() };
-            assert_eq!(scene.programs.balance(&frame), expected, "more: {more}, offset: {units}");
-        }
-    }
-    for dont_fragment in [true, false] {
-        let frame = tcp_to(client(1), SERVICE, Flags::Ack, |header| header.dont_fragment = dont_fragment);
-        assert_eq!(scene.programs.balance(&frame).verdict, "transmitted");
-    }
 }
 
 #[test]

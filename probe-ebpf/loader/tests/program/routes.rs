@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -15,8 +16,8 @@ use maglev_probe_abi::{
 };
 
 use crate::{
-    frames::{client, udp},
-    support::{Outcome, Scene, UDP, XDP_DROP, XDP_REDIRECT, XDP_TX, wide},
+    frames::{client, routed, tagged, udp},
+    support::{GATEWAY, Outcome, Scene, UDP, XDP_DROP, XDP_REDIRECT, XDP_TX, wide},
 };
 
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -27,10 +28,10 @@ const BALANCER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
 const FAR: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);
 const WITHOUT_ROUTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
-const MTU: u16 = 1000;
+pub(crate) const MTU: u16 = 1000;
 
-struct Host {
-    scene: Scene,
+pub(crate) struct Host {
+    pub(crate) scene: Scene,
     balancer: Namespace,
     near: Interface,
     far: Interface,
@@ -38,7 +39,7 @@ struct Host {
 
 impl Host {
     /// Whose service forwards in that way, to one backend, and tracks every flow.
-    fn new(forwarding: u8) -> Option<Self> {
+    pub(crate) fn new(forwarding: u8) -> Option<Self> {
         let mut scene = Scene::of(UDP, |record: &mut ServiceRecord| {
             record.forwarding = forwarding;
             record.tracking = TRACKING_ALWAYS;
@@ -69,13 +70,28 @@ impl Host {
         self.scene.set_backend(1, |backend| backend.address = wide(address));
     }
 
+    /// Sends all by a gateway, and asks no routes.
+    pub(crate) fn put_gateway(&mut self) {
+        self.scene.programs.put_settings(Settings {
+            gateway: GATEWAY,
+            has_gateway: 1,
+            ..Settings::default()
+        });
+    }
+
+    /// Changes what the interface takes that frames come in by.
+    pub(crate) fn set_loopback_mtu(&self, mtu: u32) {
+        let set = || Command::new("ip").args(["link", "set", "lo", "mtu", &mtu.to_string()]).status();
+        assert!(self.balancer.run(set).unwrap().unwrap().success());
+    }
+
     /// Balances a datagram that came in by loopback.
-    fn balance(&self, frame: &[u8]) -> Outcome {
+    pub(crate) fn balance(&self, frame: &[u8]) -> Outcome {
         self.balancer.run(|| self.scene.programs.balance(frame)).unwrap()
     }
 
     /// The same, once the kernel has heard of the neighbour.
-    fn balance_resolved(&self, frame: &[u8]) -> Outcome {
+    pub(crate) fn balance_resolved(&self, frame: &[u8]) -> Outcome {
         self.balancer
             .run(|| {
                 let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -97,7 +113,7 @@ impl Host {
         [&self.far.mac().octets()[..], &self.near.mac().octets(), &[8, 0]].concat()
     }
 
-    fn assert_nothing_counted(&self) {
+    pub(crate) fn assert_nothing_counted(&self) {
         assert_eq!(self.scene.programs.backend_counters(1), BackendCounters::default());
         assert_eq!(self.scene.programs.service_counters(), ServiceCounters::default());
         assert_eq!(self.scene.programs.tracked(&Scene::key(client(1))), None);
@@ -123,7 +139,7 @@ fn a_backend_on_the_segment_gets_the_packet_with_its_address() {
     let frame = datagram();
     let outcome = host.balance_resolved(&frame);
     assert_eq!((outcome.verdict, outcome.action), ("redirected", XDP_REDIRECT));
-    assert_eq!(outcome.frame, [&host.hop(), &frame[14..]].concat());
+    assert_eq!(outcome.frame, [host.hop(), routed(&frame[14..])].concat());
     let counters = host.scene.programs.backend_counters(1);
     assert_eq!((counters.packets, counters.new_connections), (1, 1), "the first one that was sent");
 }
@@ -139,7 +155,7 @@ fn a_tunnel_leads_by_the_interface_of_the_route() {
         assert_eq!(outcome.frame[..14], host.hop());
         let outer = Ipv4HeaderSlice::from_slice(&outcome.frame[14..]).unwrap();
         assert_eq!((outer.source_addr(), outer.destination_addr()), (BALANCER, address));
-        assert_eq!(outcome.frame[34..], frame[14..]);
+        assert_eq!(outcome.frame[34..], routed(&frame[14..]));
     }
 }
 
@@ -192,16 +208,29 @@ fn without_neighbour_it_is_dropped_whole() {
 }
 
 #[test]
-fn what_is_larger_than_the_way_takes_is_dropped_whole() {
+fn what_is_as_large_as_the_way_takes_is_sent() {
     let Some(host) = Host::new(FORWARDING_L2) else { return };
-    assert_eq!(host.balance(&packet_of(MTU + 1)), dropped("too-big", &packet_of(MTU + 1)));
-    host.assert_nothing_counted();
     assert_eq!(host.balance_resolved(&packet_of(MTU)).verdict, "redirected");
-
     let Some(host) = Host::new(FORWARDING_IPIP) else { return };
-    assert_eq!(host.balance(&packet_of(MTU - 19)), dropped("too-big", &packet_of(MTU - 19)));
-    host.assert_nothing_counted();
     assert_eq!(host.balance_resolved(&packet_of(MTU - 20)).verdict, "redirected");
+}
+
+#[test]
+fn a_tagged_packet_leaves_by_no_other_interface() {
+    for forwarding in [FORWARDING_L2, FORWARDING_IPIP] {
+        let Some(mut host) = Host::new(forwarding) else { return };
+        let frame = tagged(&datagram(), &[(0x8100, 7)]);
+        assert_eq!(host.balance_resolved(&frame), dropped("tagged-elsewhere", &frame));
+        host.assert_nothing_counted();
+        // By the one that it came by it does, with its tag.
+        let (balancer, index) = (host.balancer.clone(), host.near.index());
+        let decap = host.scene.programs.program(program::DECAP);
+        balancer.run(|| decap.attach("near", XdpMode::Driver).unwrap()).unwrap();
+        let plain = balancer.run(|| host.scene.programs.balance_from(&datagram(), index)).unwrap();
+        let outcome = balancer.run(|| host.scene.programs.balance_from(&frame, index)).unwrap();
+        assert_eq!((outcome.verdict, outcome.action), ("transmitted", XDP_TX));
+        assert_eq!(outcome.frame, tagged(&plain.frame, &[(0x8100, 7)]));
+    }
 }
 
 #[test]

@@ -21,8 +21,9 @@ use maglev_core::{
 };
 use maglev_probe_abi::{
     AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BackendCounters, BackendRecord, DecapSettings,
-    DecapVerdict, FORWARDING_IPIP, FlowKey, ROW_WORDS, Row, ServiceCounters, ServiceKey, ServiceRecord,
-    Settings, SettlingBucket, TRACKING_SETTLING, TrackedFlow, Verdict, map, program,
+    DecapVerdict, FORWARDING_IPIP, FirstFragment, FlowKey, FragmentKey, ROW_WORDS, Row, ServiceCounters,
+    ServiceKey, ServiceRecord, Settings, SettlingBucket, TRACKING_SETTLING, TrackedFlow, Verdict, map,
+    program,
 };
 use nix::time::{ClockId, clock_gettime};
 
@@ -235,6 +236,13 @@ impl Programs {
         services.insert(Bytes(key), Bytes(record), 0).unwrap();
     }
 
+    /// Has echo requests to an address answered.
+    pub(crate) fn put_address(&mut self, address: [u8; 16], family: u8) {
+        let mut addresses: HashMap<_, Bytes<ServiceKey>, u32> =
+            self.ebpf.map_mut(map::ADDRESSES).unwrap().try_into().unwrap();
+        addresses.insert(Bytes(ServiceKey { address, family, ..ServiceKey::default() }), 1, 0).unwrap();
+    }
+
     pub(crate) fn remove_service(&mut self, key: ServiceKey) {
         let mut services: HashMap<_, Bytes<ServiceKey>, Bytes<ServiceRecord>> =
             self.ebpf.map_mut(map::SERVICES).unwrap().try_into().unwrap();
@@ -286,6 +294,18 @@ impl Programs {
             self.ebpf.map_mut(map::TRACKED_FLOWS).unwrap().try_into().unwrap();
         // It need not be there.
         let _ = flows.remove(&Bytes(key));
+    }
+
+    pub(crate) fn first_fragment(&self, key: &FragmentKey) -> Option<FirstFragment> {
+        let fragments: HashMap<_, Bytes<FragmentKey>, Bytes<FirstFragment>> =
+            self.ebpf.map(map::FRAGMENTS).unwrap().try_into().unwrap();
+        fragments.get(&Bytes(*key), 0).ok().map(|first| first.0)
+    }
+
+    pub(crate) fn put_first_fragment(&mut self, key: FragmentKey, first: FirstFragment) {
+        let mut fragments: HashMap<_, Bytes<FragmentKey>, Bytes<FirstFragment>> =
+            self.ebpf.map_mut(map::FRAGMENTS).unwrap().try_into().unwrap();
+        fragments.insert(Bytes(key), Bytes(first), 0).unwrap();
     }
 
     fn word(&self, name: &str, slot: u32) -> u64 {

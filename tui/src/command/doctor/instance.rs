@@ -137,7 +137,10 @@ fn judge_program(pins: &Pins, embedded: Option<u64>) -> Judgement {
                 tag.to_be(),
                 embedded.to_be()
             ),
-            anew(pins),
+            format!(
+                "`maglev-top up --instance {} --config FILE` puts this version's in its place, and no packet is lost",
+                pins.instance.name()
+            ),
         ),
         (None, _) => Judgement::skipped("its program cannot be looked at"),
         (_, None) => {

@@ -1,0 +1,137 @@
+//! What is none of the usual kinds: tagged frames, fragments, ICMP. It is looked at by functions of their own, which
+//! are called and not put in place, so that the usual packets pay nothing for it.
+
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    programs::XdpContext,
+};
+use maglev_probe_abi::{FirstFragment, FragmentKey, Verdict};
+
+use crate::{
+    balance::Outcome,
+    datagram::{self, Datagram, Part},
+    echo, fragments,
+    link::Tags,
+    maps::ASIDE,
+    packet::{self, Ethernet, Half, Icmp, protocol},
+    parse::{self, Kind, Packet},
+    quote,
+};
+
+/// The packet in hand, and what else is to be known of it. Each processor has one, for the stack of a program is
+/// small.
+pub(crate) struct Aside {
+    pub(crate) packet: Packet,
+    tags: Tags,
+    /// What a fragment has in common with the others.
+    pub(crate) fragment: FragmentKey,
+    /// What a later fragment follows.
+    pub(crate) first: FirstFragment,
+}
+
+impl Aside {
+    /// That of this processor.
+    #[inline(always)]
+    pub(crate) fn here() -> Option<*mut Self> {
+        ASIDE.get_ptr_mut(0)
+    }
+}
+
+/// Looks at a packet that is none of the usual ones by that verdict.
+#[inline(always)]
+pub(crate) fn look(context: &XdpContext, verdict: Verdict) -> Result<Packet, Outcome> {
+    let verdict = match verdict {
+        Verdict::NotIp | Verdict::Fragment | Verdict::OtherProtocol => {
+            let Some(aside) = Aside::here() else { return Err(passed(Verdict::Inconsistent)) };
+            match examine(context.ctx, aside) {
+                // SAFETY: this processor's own, which has just been written.
+                Ok(()) => return Ok(unsafe { (*aside).packet }),
+                Err(verdict) => verdict,
+            }
+        }
+        verdict => verdict,
+    };
+    Err(match verdict {
+        Verdict::EchoAnswered => Outcome { verdict, action: xdp_action::XDP_TX },
+        verdict => passed(verdict),
+    })
+}
+
+#[inline(always)]
+fn passed(verdict: Verdict) -> Outcome {
+    Outcome { verdict, action: xdp_action::XDP_PASS }
+}
+
+/// Looks behind VLAN tags, which are off where the packet is to be balanced.
+#[inline(never)]
+fn examine(context: *mut xdp_md, aside: *mut Aside) -> Result<(), Verdict> {
+    let context = XdpContext::new(context);
+    // SAFETY: this processor's own element of the map, which nobody else has in hand.
+    let aside = unsafe { &mut *aside };
+    let (tags, kind) = Tags::read(&context)?;
+    if kind != Ethernet::IPV4 && kind != Ethernet::IPV6 {
+        return Err(Verdict::NotIp);
+    }
+    if tags.count == 0 {
+        return examine_ip(&context, kind, aside);
+    }
+    aside.tags = tags;
+    tags.take_off(&context, kind).ok_or(Verdict::Malformed)?;
+    let examined = examine_ip(&context, kind, aside);
+    match examined {
+        Ok(()) => aside.packet.tags = tags.count,
+        // There is room: they were there before.
+        Err(_) => drop(tags.put_back(&context)),
+    }
+    examined
+}
+
+/// Puts the tags of the packet in hand back, wherever it is sent.
+#[inline(never)]
+pub(crate) fn put_tags_back(context: *mut xdp_md) -> bool {
+    let Some(aside) = Aside::here() else { return false };
+    // SAFETY: this processor's own element of the map, filled when the packet was looked at.
+    let tags = unsafe { (*aside).tags };
+    tags.put_back(&XdpContext::new(context)).is_some()
+}
+
+/// Looks at everything there may be, and fills `aside` where it is to be balanced.
+#[inline(always)]
+fn examine_ip(context: &XdpContext, kind: Half, aside: &mut Aside) -> Result<(), Verdict> {
+    let datagram =
+        if kind == Ethernet::IPV4 { datagram::ipv4(context)? } else { datagram::ipv6::<true>(context)? };
+    let kind = match datagram.part {
+        Part::Later => return fragments::recall(&datagram, aside),
+        Part::First => Kind::FirstFragment,
+        Part::Whole => Kind::Whole,
+    };
+    match parse::ports(context, &datagram) {
+        Ok(ports) => {
+            aside.packet = Packet::new(&datagram, &ports, kind);
+            aside.fragment = fragments::key(&datagram);
+            Ok(())
+        }
+        Err(Verdict::OtherProtocol) if kind == Kind::FirstFragment => Err(Verdict::Fragment),
+        Err(Verdict::OtherProtocol) => icmp(context, &datagram, aside),
+        Err(verdict) => Err(verdict),
+    }
+}
+
+/// Looks at a message of ICMP, of either family, or finds that it is another protocol.
+#[inline(always)]
+fn icmp(context: &XdpContext, datagram: &Datagram, aside: &mut Aside) -> Result<(), Verdict> {
+    match (datagram.family, datagram.protocol) {
+        (4, protocol::ICMP) | (6, protocol::ICMPV6) => {}
+        _ => return Err(Verdict::OtherProtocol),
+    }
+    // SAFETY: bytes alone.
+    let message: &Icmp = unsafe { packet::at(context, datagram.offset) }.ok_or(Verdict::OtherProtocol)?;
+    if quote::is_error(datagram.family, message.kind) {
+        aside.packet = quote::read(context, datagram)?;
+        return Ok(());
+    }
+    if echo::is_request(datagram.family, message.kind) && echo::answer(context, datagram).is_some() {
+        return Err(Verdict::EchoAnswered);
+    }
+    Err(Verdict::OtherProtocol)
+}
