@@ -66,6 +66,7 @@ mod tests {
             slots: 0,
             counters: Counters::default(),
             quiet,
+            by_hand: Vec::new(),
         };
         let service = ServiceSample {
             name: "web".to_owned(),

@@ -73,6 +73,19 @@ pub struct BackendSample {
     pub counters: Counters,
     /// How long ago it last got a packet; `None` if it never did.
     pub quiet: Option<Duration>,
+    /// What was done to it by hand since a configuration was last applied, and is not as that has it.
+    pub by_hand: Vec<ByHand>,
+}
+
+/// Something that was done to a backend by hand, and what the configuration that was last applied says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByHand {
+    /// It was added; the configuration does not have it.
+    Added,
+    /// It was drained or undrained; the configuration has it in that state.
+    State(BackendState),
+    /// It was given another weight; the configuration gives it that one.
+    Weight(u16),
 }
 
 /// What slots name a backend by. [`BackendId::NONE`] owns the slots that nobody owns.

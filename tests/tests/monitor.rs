@@ -77,6 +77,7 @@ fn a_machine_drains_everywhere_from_the_keyboard_until_it_is_safe_to_remove() {
     monitor.wait_for("[>Cancel<]");
     monitor.press("\t\r");
     monitor.wait_for("DRAINING");
+    monitor.wait_for("By hand since the last apply: b1 drained");
     assert_eq!(states(), [BackendState::Draining; 2]);
     let events = site.sample().events;
     assert_eq!(events[events.len() - 2].at, events[events.len() - 1].at, "it was not one change");
@@ -95,6 +96,7 @@ fn a_machine_drains_everywhere_from_the_keyboard_until_it_is_safe_to_remove() {
     monitor.wait_for(&format!("Undo: enable {address} in 2 services"));
     monitor.press("\t\r");
     monitor.wait_until("it is active again", |screen| !screen.contains("DRAINING"));
+    assert!(!monitor.text().contains("By hand"), "{}", monitor.text());
     assert_eq!(states(), [BackendState::Active; 2]);
     monitor.press("q");
     assert_eq!(monitor.end(), 0);

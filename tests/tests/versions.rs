@@ -256,6 +256,15 @@ fn a_foreign_schema_is_refused_in_words_and_can_be_taken_down() {
     assert_eq!(links(&site), before, "what cannot be read was changed");
     connection.request().unwrap();
 
+    // An instance elsewhere is not kept from clearing up behind itself.
+    let Some(other) = Site::start(&Plot { table_size: 251, weights: vec![100; 3], ..Plot::default() }) else {
+        return;
+    };
+    assert!(run(&other, &["down"], None).status.success());
+    let kept = other.topology.balancer().run(|| Command::new("ip").args(["neigh", "show"]).output());
+    let kept = String::from_utf8(kept.unwrap().unwrap().stdout).unwrap();
+    assert!(!kept.contains("managed"), "next hops are kept for nobody:\n{kept}");
+
     assert!(run(&site, &["down"], None).status.success());
     assert!(!instance.folder().exists());
     eventually("the hook is free", || {

@@ -492,6 +492,8 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
         let datapath = match Datapath::open_in_any_phase(&instance) {
             // It has no maps yet, or none any more, and so no neighbours.
             Err(DatapathError::HalfWay(_) | DatapathError::NotRunning { .. }) => continue,
+            // Another version's to read; attached in another namespace it needs none of these.
+            Err(_) if !is_attached_here(&instance) => continue,
             datapath => datapath?,
         };
         if datapath.is_at_home()? {
@@ -509,6 +511,15 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
         forget_neighbour(hop).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether an interface of the calling thread's network namespace has the instance's program, whoever can read its maps.
+fn is_attached_here(instance: &Instance) -> bool {
+    let links = instance.links().unwrap_or_default();
+    links.iter().filter_map(|link| link_info(link).ok()).any(|link| {
+        Interface::by_index(link.interface)
+            .is_ok_and(|found| found.holder.is_some_and(|holder| holder.program == link.program))
+    })
 }
 
 fn not_resolved(hop: NextHop, error: &io::Error) -> String {

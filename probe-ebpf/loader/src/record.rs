@@ -7,6 +7,7 @@ use std::{
 
 use maglev_core::{
     config::{Datapath, Ipv4Net, Ipv6Net},
+    sample::ByHand,
     seed::HashSeed,
     service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
 };
@@ -220,6 +221,15 @@ pub(crate) fn configured(identity: &abi::BackendIdentity) -> Option<Backend> {
     (identity.configured_state != abi::BACKEND_GONE).then(|| backend(&as_configured))
 }
 
+/// What was done to a backend by hand since a configuration was last applied.
+pub(crate) fn by_hand(identity: &abi::BackendIdentity) -> Vec<ByHand> {
+    let Some(configured) = configured(identity) else { return vec![ByHand::Added] };
+    let Backend { state, weight, .. } = backend(identity);
+    let state = (state != configured.state).then_some(ByHand::State(configured.state));
+    let weight = (weight != configured.weight).then_some(ByHand::Weight(configured.weight));
+    state.into_iter().chain(weight).collect()
+}
+
 /// The backend that an identity keeps.
 pub(crate) fn backend(identity: &abi::BackendIdentity) -> Backend {
     Backend {
@@ -297,5 +307,22 @@ mod tests {
             state: BackendState::Draining,
         };
         assert_eq!(backend(&backend_identity(&two, 1, 9)), two);
+    }
+
+    #[test]
+    fn what_was_done_by_hand_is_what_the_configuration_says_otherwise() {
+        let one = Backend {
+            name: "b1".into(),
+            address: "10.0.0.1:80".parse().unwrap(),
+            weight: 7,
+            state: BackendState::Draining,
+        };
+        let mut identity = backend_identity(&one, 1, 9);
+        assert_eq!(by_hand(&identity), [ByHand::Added]);
+        set_configured(&mut identity, Some(&one));
+        assert_eq!(by_hand(&identity), []);
+        let other = Backend { weight: 100, state: BackendState::Active, ..one };
+        set_configured(&mut identity, Some(&other));
+        assert_eq!(by_hand(&identity), [ByHand::State(BackendState::Active), ByHand::Weight(100)]);
     }
 }

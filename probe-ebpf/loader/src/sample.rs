@@ -127,6 +127,7 @@ fn read_service(
                 },
                 quiet: (counters.last_packet != 0)
                     .then(|| now.saturating_sub(Duration::from_millis(counters.last_packet))),
+                by_hand: whole.backends.get(&number).map_or_else(Vec::new, record::by_hand),
             }
         })
         .collect();

@@ -218,6 +218,7 @@ impl Balancer {
             slots: u32::try_from(owned(member.id)).unwrap_or(u32::MAX),
             counters: member.counters,
             quiet: member.last_packet.map(|at| now.saturating_sub(at)),
+            by_hand: Vec::new(),
         });
         ServiceSample {
             name: name.clone(),

@@ -185,6 +185,18 @@ fn a_machine_that_is_the_last_one_anywhere_takes_a_word_more() {
 }
 
 #[test]
+fn what_was_done_by_hand_is_told() {
+    use maglev_core::sample::ByHand;
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    assert!(!bench.text().contains("By hand"));
+    let sample = bench.model.data.sample.as_mut().unwrap();
+    let web = sample.services.iter_mut().find(|service| service.name == "web").unwrap();
+    web.backends[0].by_hand = vec![ByHand::State(BackendState::Active), ByHand::Weight(250)];
+    web.backends[3].by_hand = vec![ByHand::Added];
+    bench.expect("By hand since the last apply: b1 drained and weight 100 for 250, b4 added");
+}
+
+#[test]
 fn among_slots_the_owner_under_the_cursor_is_meant() {
     let mut bench = Bench::new(ViewName::Slots).after(2);
     let slots = bench.model.data.service().unwrap().slots.clone();

@@ -2,7 +2,7 @@
 
 use maglev_core::{
     drain::DrainProgress,
-    sample::{BackendSample, ServiceSample},
+    sample::{BackendSample, ByHand, ServiceSample},
     service::BackendState,
 };
 use ratatui::{
@@ -64,7 +64,8 @@ impl Parts {
         let (table, rest) = split_bottom(area, area.height.saturating_sub(rows).max(least));
         let draining =
             service.backends.iter().filter(|backend| backend.state == BackendState::Draining).count();
-        let words = WORDS + u16::try_from(draining).unwrap_or(u16::MAX - WORDS);
+        let by_hand = usize::from(service.backends.iter().any(|backend| !backend.by_hand.is_empty()));
+        let words = WORDS + u16::try_from(draining + by_hand).unwrap_or(u16::MAX - WORDS);
         let room = rest.height.saturating_sub(words);
         let lines = if room > 3 * PAST { room - PAST } else { room };
         let (details, below) = split_bottom(rest, if lines > LEAST_MAP { lines } else { 0 });
@@ -270,6 +271,22 @@ impl Backends {
     }
 }
 
+/// What of a service is not as the configuration has it that was last applied, in words; `None` where all is.
+fn by_hand(service: &ServiceSample) -> Option<String> {
+    let done = |backend: &BackendSample| {
+        let words = backend.by_hand.iter().map(|what| match what {
+            ByHand::Added => "added".to_owned(),
+            ByHand::State(BackendState::Active) => "drained".to_owned(),
+            ByHand::State(BackendState::Draining) => "undrained".to_owned(),
+            ByHand::Weight(configured) => format!("weight {} for {configured}", backend.weight),
+        });
+        let words: Vec<String> = words.collect();
+        (!words.is_empty()).then(|| format!("{} {}", backend.name, words.join(" and ")))
+    };
+    let done: Vec<String> = service.backends.iter().filter_map(done).collect();
+    (!done.is_empty()).then(|| format!("By hand since the last apply: {}", done.join(", ")))
+}
+
 /// How drains have come on, and the chosen backend in words.
 fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer: &mut Buffer) {
     let mut rest = area;
@@ -278,6 +295,11 @@ fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer
         let style = if safe { look.good() } else { look.draining() };
         let text = format!(" {} drains: {words}", backend.name);
         rest = line(span(text, style), rest, buffer);
+    }
+    if let Some(words) = by_hand(service) {
+        for text in wrap(&words, rest.width.saturating_sub(2)) {
+            rest = line(span(format!(" {text}"), look.warning()), rest, buffer);
+        }
     }
     let Some(backend) = data.backend() else { return };
     let row = Row::of(data, service, backend);
