@@ -15,6 +15,8 @@ pub mod balance;
 pub mod change;
 #[cfg(feature = "std")]
 pub mod config;
+#[cfg(feature = "std")]
+pub mod health;
 #[cfg(feature = "model")]
 pub mod model;
 #[cfg(feature = "std")]

@@ -6,7 +6,7 @@ mod config;
 mod decap;
 mod lookup;
 mod monitor;
-mod print;
+pub(crate) mod print;
 pub(crate) mod report;
 mod status;
 mod table;

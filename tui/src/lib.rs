@@ -8,6 +8,8 @@ pub mod cli;
 mod command;
 pub mod demo;
 pub mod failure;
+mod foreground;
+mod interruption;
 pub mod monitor;
 pub mod simulation;
 pub mod source;

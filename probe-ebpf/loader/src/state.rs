@@ -7,7 +7,7 @@ use std::{
 
 use maglev_core::{
     seed::HashSeed,
-    service::{Backend, BackendState, Service},
+    service::{Backend, Service},
 };
 use maglev_probe_abi::{BACKEND_GONE, BackendIdentity, JOURNAL, Meta, ROW_WORDS, SCHEMA, ServiceIdentity};
 
@@ -153,9 +153,9 @@ impl ServiceState {
         rows_of(self.identity.table_size)
     }
 
-    /// Whether all its backends drain, or it has none.
+    /// Whether none of its backends gets new flows.
     pub(crate) fn is_without_active(&self) -> bool {
-        !self.service.backends.iter().any(|backend| backend.state == BackendState::Active)
+        self.service.active_backends().next().is_none()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use maglev_core::{
     change::Change,
+    health::Health,
     plan::Plan,
     service::{Backend, BackendState},
 };
@@ -33,6 +34,7 @@ pub(super) fn run(context: &Context<'_>, action: &BackendAction) -> Result<(), F
                 address: *address,
                 weight: *weight,
                 state: BackendState::Active,
+                health: Health::Unknown,
             };
             change(context, &Asked::of(service, Change::Add(backend), false))
         }
@@ -134,7 +136,7 @@ fn each_of_machine(
         let done = match &change {
             Change::Drain(_) => backend.state == BackendState::Draining,
             Change::Undrain(_) => backend.state == BackendState::Active,
-            Change::Add(_) | Change::Remove(_) | Change::SetWeight(..) => false,
+            Change::Add(_) | Change::Remove(_) | Change::SetWeight(..) | Change::SetHealth(..) => false,
         };
         if done {
             continue;
@@ -185,6 +187,7 @@ const fn in_words(change: &Change) -> &'static str {
         Change::Undrain(_) => "undrained",
         Change::Remove(_) => "removed",
         Change::SetWeight(..) => "changed the weight of",
+        Change::SetHealth(..) => "changed the health of",
     }
 }
 

@@ -1,24 +1,51 @@
 //! `up` and `down`.
 
 use humansize::{BINARY, format_size};
-use maglev_probe::Started;
+use maglev_core::config::Config;
+use maglev_probe::{DatapathError, Started};
 
-use super::{Context, config, print};
-use crate::{cli::Up, failure::Failure};
+use super::{Context, apply, config, print};
+use crate::{cli::Up, failure::Failure, foreground};
 
 pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
     if words.viewers.is_some() {
         return Err(super::not_yet("up --viewers"));
     }
-    if words.foreground {
-        return Err(super::not_yet("up --foreground"));
-    }
     let mut config = config::read(&words.config)?;
     if !words.interfaces.is_empty() {
         config.datapath.interfaces.clone_from(&words.interfaces);
     }
-    let Started { interfaces, locked_bytes, warnings } = maglev_probe::up(&context.instance, &config)?;
-    print::warnings(&warnings);
+    match maglev_probe::up(&context.instance, &config) {
+        Ok(started) => told(context, &config, &started)?,
+        Err(DatapathError::AlreadyRunning(_)) if words.foreground => adopt(context, &config)?,
+        Err(error) => return Err(error.into()),
+    }
+    if words.foreground { foreground::run(context.datapath()?, context.json()) } else { Ok(()) }
+}
+
+/// Makes sure that what runs is what `config` says, what was done by hand apart.
+fn adopt(context: &Context<'_>, config: &Config) -> Result<(), Failure> {
+    let datapath = context.datapath()?;
+    let plan = datapath.plan_apply(config, false)?;
+    let name = context.instance.name();
+    if !plan.is_empty() {
+        let mut differs = apply::differences(&plan);
+        differs.insert(0, format!("instance {name} is running, and is not what the configuration says: `maglev-top apply` makes it that, then come again"));
+        return Err(Failure::Failed(differs.join("\n  ")));
+    }
+    let out_of_reach =
+        plan.out_of_reach.iter().map(|what| format!("{what}: `down` and `up` do that, and this does not"));
+    print::warnings(&out_of_reach.collect::<Vec<_>>());
+    if context.json() {
+        return print::json(&serde_json::json!({ "instance": name, "adopted": true }));
+    }
+    print::line(&format!("instance {name} is running already, as the configuration says: adopted"))
+}
+
+/// Says what was brought up.
+fn told(context: &Context<'_>, config: &Config, started: &Started) -> Result<(), Failure> {
+    let Started { interfaces, locked_bytes, warnings } = started;
+    print::warnings(warnings);
     if context.json() {
         let interfaces: Vec<_> = interfaces
             .iter()
@@ -30,14 +57,14 @@ pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
             "locked-bytes": locked_bytes,
         }));
     }
-    for (name, mode) in &interfaces {
+    for (name, mode) in interfaces {
         print::line(&format!("attached to {name} ({mode})"))?;
     }
     print::line(&format!(
         "instance {} is up: {} services, {} of memory locked, pins in {}",
         context.instance.name(),
         config.services.len(),
-        format_size(locked_bytes, BINARY),
+        format_size(*locked_bytes, BINARY),
         context.instance.folder().display(),
     ))
 }
