@@ -51,7 +51,7 @@ impl State {
         let leaving = leaving.into_iter().collect();
         let services = services
             .into_iter()
-            .map(|(number, identity)| (number, ServiceState::new(number, identity, &backends)))
+            .map(|(number, identity)| (number, ServiceState::new(number, &identity, &backends)))
             .collect();
         Ok(Self { meta, services, backends, leaving, journal })
     }
@@ -126,7 +126,7 @@ impl State {
 }
 
 impl ServiceState {
-    fn new(number: u32, identity: ServiceIdentity, backends: &BTreeMap<u32, BackendIdentity>) -> Self {
+    fn new(number: u32, identity: &ServiceIdentity, backends: &BTreeMap<u32, BackendIdentity>) -> Self {
         let mut members: Vec<_> = backends
             .iter()
             .filter(|(_, backend)| backend.service == number && backend.state != BACKEND_GONE)
@@ -134,8 +134,8 @@ impl ServiceState {
             .collect();
         members.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let (numbers, members) = members.into_iter().unzip();
-        let service = Service { backends: members, ..record::service(&identity) };
-        Self { number, identity, service, numbers }
+        let service = Service { backends: members, ..record::service(identity) };
+        Self { number, identity: *identity, service, numbers }
     }
 
     pub(crate) const fn seed(&self) -> HashSeed {
