@@ -376,6 +376,7 @@ fn services() -> impl Strategy<Value = Service> {
                     name: format!("{name}-{number}"),
                     address,
                     weight,
+                    health: Health::Unknown,
                     state: if draining { BackendState::Draining } else { BackendState::Active },
                 })
                 .collect();

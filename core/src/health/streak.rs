@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(seconds, [0, 0, 10, 20, 40, 80, 160, 300, 300, 300]);
         assert_eq!(hold_down(u8::MAX), LONGEST_HOLD_DOWN);
         assert_eq!(failures_after(0, Duration::ZERO), 1);
-        assert_eq!(failures_after(3, CALM - SECOND), 4);
+        assert_eq!(failures_after(3, CALM.saturating_sub(SECOND)), 4);
         assert_eq!(failures_after(3, CALM), 1);
         assert_eq!(failures_after(u8::MAX, SECOND), u8::MAX);
     }
