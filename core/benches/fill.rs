@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use maglev_core::{
+    health::Health,
     seed::HashSeed,
     service::{Backend, BackendState, Protocol},
     table::LookupTable,
@@ -19,6 +20,7 @@ fn backends(count: u32, weight: impl Fn(u32) -> u16) -> Vec<Backend> {
             address: SocketAddr::from(((0x0a00_0001 + index).to_be_bytes(), 8080)),
             weight: weight(index),
             state: BackendState::Active,
+            health: Health::Unknown,
         })
         .collect()
 }

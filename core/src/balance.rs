@@ -2,7 +2,7 @@
 
 use crate::{
     seed::HashSeed,
-    service::{BackendState, Service},
+    service::Service,
     table::{LookupTable, TableError},
 };
 
@@ -25,14 +25,11 @@ impl Balance {
         let table = LookupTable::of_service(service, seed)?;
         let counts = table.counts(service.backends.len());
         let total: f64 = service.active_backends().map(|backend| f64::from(backend.weight)).sum();
-        let ratios = service
-            .backends
-            .iter()
-            .zip(counts)
-            .filter(|(backend, _)| backend.state == BackendState::Active)
-            .map(|(backend, slots)| {
+        let ratios = service.backends.iter().zip(counts).filter(|(backend, _)| backend.gets_flows()).map(
+            |(backend, slots)| {
                 f64::from(slots) / f64::from(service.table_size) / (f64::from(backend.weight) / total)
-            });
+            },
+        );
         Ok(ratios.fold(None, |balance: Option<Self>, ratio| {
             Some(balance.map_or(Self { most: ratio, least: ratio }, |b| Self {
                 most: b.most.max(ratio),
@@ -46,6 +43,7 @@ impl Balance {
 mod tests {
     use super::*;
     use crate::rules::tests::service;
+    use crate::service::BackendState;
 
     #[test]
     fn shares_are_held_against_the_weights() {

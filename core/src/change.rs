@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::service::{Backend, BackendState, Service};
+use crate::{
+    health::Health,
+    service::{Backend, BackendState, Service},
+};
 
 /// One change to one backend of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum Change {
     Remove(String),
     /// Its share of the slots changes.
     SetWeight(String, u16),
+    /// Its checks say something else of it than before. One that is unhealthy gives its slots away, and its flows.
+    SetHealth(String, Health),
 }
 
 /// Why a change cannot be made to a service as it is.
@@ -81,7 +86,8 @@ pub enum ChangeError {
 }
 
 impl Change {
-    /// The word for what is done: `add`, `drain`, `undrain`, `remove` or `weight`.
+    /// The word for what is done: `add`, `drain`, `undrain`, `remove`, `weight`, or for its health
+    /// `healthy`, `unhealthy`, `kept` or `unchecked`.
     #[must_use]
     pub const fn action(&self) -> &'static str {
         match self {
@@ -90,6 +96,10 @@ impl Change {
             Self::Undrain(_) => "undrain",
             Self::Remove(_) => "remove",
             Self::SetWeight(..) => "weight",
+            Self::SetHealth(_, Health::Healthy) => "healthy",
+            Self::SetHealth(_, Health::Unhealthy) => "unhealthy",
+            Self::SetHealth(_, Health::Kept) => "kept",
+            Self::SetHealth(_, Health::Unknown) => "unchecked",
         }
     }
 
@@ -98,7 +108,11 @@ impl Change {
     pub fn backend(&self) -> &str {
         match self {
             Self::Add(backend) => &backend.name,
-            Self::Drain(name) | Self::Undrain(name) | Self::Remove(name) | Self::SetWeight(name, _) => name,
+            Self::Drain(name)
+            | Self::Undrain(name)
+            | Self::Remove(name)
+            | Self::SetWeight(name, _)
+            | Self::SetHealth(name, _) => name,
         }
     }
 
@@ -108,7 +122,7 @@ impl Change {
         match self {
             Self::Drain(_) => state == BackendState::Draining,
             Self::Undrain(_) => state == BackendState::Active,
-            Self::Add(_) | Self::Remove(_) | Self::SetWeight(..) => false,
+            Self::Add(_) | Self::Remove(_) | Self::SetWeight(..) | Self::SetHealth(..) => false,
         }
     }
 
@@ -161,6 +175,10 @@ impl Change {
                 }
                 service.backends[index].weight = *weight;
             }
+            Self::SetHealth(name, health) => {
+                let index = position(name)?;
+                service.backends[index].health = *health;
+            }
         }
         Ok(())
     }
@@ -172,9 +190,16 @@ impl Change {
             Self::Add(backend) => Some(Self::Remove(backend.name.clone())),
             Self::Drain(name) => Some(Self::Undrain(name.clone())),
             Self::Undrain(name) => Some(Self::Drain(name.clone())),
-            Self::Remove(name) => before.backend(name).cloned().map(Self::Add),
+            // What its checks will say of it, nobody knows.
+            Self::Remove(name) => before
+                .backend(name)
+                .cloned()
+                .map(|backend| Self::Add(Backend { health: Health::Unknown, ..backend })),
             Self::SetWeight(name, _) => {
                 before.backend(name).map(|backend| Self::SetWeight(name.clone(), backend.weight))
+            }
+            Self::SetHealth(name, _) => {
+                before.backend(name).map(|backend| Self::SetHealth(name.clone(), backend.health))
             }
         }
     }
@@ -190,7 +215,7 @@ impl Change {
 
     fn require_not_last(service: &Service, index: usize, force: bool) -> Result<(), ChangeError> {
         let backend = &service.backends[index];
-        if !force && backend.state == BackendState::Active && service.active_backends().count() == 1 {
+        if !force && backend.gets_flows() && service.active_backends().count() == 1 {
             let (service, name) = (service.name.clone(), backend.name.clone());
             return Err(ChangeError::LastActive { service, name });
         }

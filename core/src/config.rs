@@ -2,6 +2,7 @@
 
 mod datapath;
 mod error;
+mod health;
 mod lines;
 mod read;
 mod section;

@@ -17,6 +17,8 @@ pub mod change;
 pub mod config;
 #[cfg(feature = "std")]
 pub mod drain;
+#[cfg(feature = "std")]
+pub mod health;
 #[cfg(feature = "model")]
 pub mod model;
 #[cfg(feature = "std")]

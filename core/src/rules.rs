@@ -20,7 +20,7 @@ use weights::check_weights;
 use crate::{
     change::Change,
     config::{Config, Datapath},
-    service::{BackendState, Protocol, Service, Tracking},
+    service::{Backend, Protocol, Service, Tracking},
     slot::{GUARD_MILLISECONDS, TIME_BITS},
     table::check_table_size,
 };
@@ -156,7 +156,7 @@ impl Findings {
         ];
         self.collect(at, &subject, checks);
         if let Err(rule) = check_weights(service) {
-            let first = service.backends.iter().position(|backend| backend.state == BackendState::Active);
+            let first = service.backends.iter().position(Backend::gets_flows);
             self.broken(Place { service: Some(index), backend: first, key: "weight" }, &subject, rule);
         }
         let (mut names, mut addresses) = (HashSet::new(), HashMap::new());
@@ -285,7 +285,10 @@ fn check_settle_limit(service: &Service) -> Result<(), Rule> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::service::{Affinity, Backend, Forwarding};
+    use crate::{
+        health::Health,
+        service::{Affinity, BackendState, Forwarding},
+    };
 
     /// A service that keeps every rule, with two backends.
     pub(crate) fn service() -> Service {
@@ -294,6 +297,7 @@ pub(crate) mod tests {
             address: ([10, 0, 1, number], 80).into(),
             weight: 100,
             state: BackendState::Active,
+            health: Health::Unknown,
         };
         Service {
             name: "web".to_owned(),
@@ -305,6 +309,7 @@ pub(crate) mod tests {
             tracking: Tracking::Settling,
             settle_time: Duration::from_secs(600),
             settle_limit: None,
+            health: None,
             backends: vec![backend(1), backend(2)],
         }
     }
@@ -371,6 +376,7 @@ pub(crate) mod tests {
             address: "10.0.1.3:80".parse().unwrap(),
             weight: 9,
             state: BackendState::Active,
+            health: Health::Unknown,
         });
         for change in [Change::Drain("web-3".to_owned()), Change::Remove("web-3".to_owned())] {
             let warnings = check(&[change], &light).unwrap();

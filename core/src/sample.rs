@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::service::{Affinity, BackendState, Forwarding, Protocol, Tracking};
+use crate::{
+    health::Health,
+    service::{Affinity, BackendState, Forwarding, Protocol, Tracking},
+};
 
 /// Everything that was read in one look.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +47,8 @@ pub struct ServiceSample {
     pub tracking: Tracking,
     /// How long its slots settle.
     pub settle_time: Duration,
+    /// Whether it asks for its backends to be checked.
+    pub is_checked: bool,
     /// What passed through it since it was made.
     pub counters: Counters,
     /// New connections of settling slots that could not be remembered and went to the owner before.
@@ -65,8 +70,10 @@ pub struct BackendSample {
     pub address: SocketAddr,
     /// Its weight.
     pub weight: u16,
-    /// Whether it gets new flows.
+    /// Whether the operator lets it get new flows.
     pub state: BackendState,
+    /// What its checks say of it.
+    pub health: Health,
     /// How many slots it owns.
     pub slots: u32,
     /// What it got since it was added.
@@ -86,6 +93,14 @@ pub enum ByHand {
     State(BackendState),
     /// It was given another weight; the configuration gives it that one.
     Weight(u16),
+}
+
+impl BackendSample {
+    /// Whether it has slots and gets new flows: it is active, and not unhealthy.
+    #[must_use]
+    pub fn gets_flows(&self) -> bool {
+        self.state == BackendState::Active && self.health != Health::Unhealthy
+    }
 }
 
 /// What slots name a backend by. [`BackendId::NONE`] owns the slots that nobody owns.
@@ -156,7 +171,7 @@ pub struct Event {
     pub at: SystemTime,
     /// Who did it, in words: `root on pts/1, process 4711`.
     pub actor: String,
-    /// What was done: `up`, `add`, `drain`, `undrain`, `remove`, `weight`, `apply`.
+    /// What was done: `up`, `add`, `drain`, `undrain`, `remove`, `weight`, `apply`, `unhealthy`.
     pub action: String,
     /// The service it was done to.
     pub service: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     flow::{hash_v4, hash_v6},
+    health::{Health, HealthCheck},
     seed::HashSeed,
     words::words,
 };
@@ -46,6 +47,8 @@ pub struct Service {
     pub settle_time: Duration,
     /// The longest that a slot goes on settling, however busy its flows are; `None` for no limit.
     pub settle_limit: Option<Duration>,
+    /// What is checked of its backends; `None` where nothing is.
+    pub health: Option<HealthCheck>,
     /// The backends, in the order of the configuration. The order does not matter to the table.
     pub backends: Vec<Backend>,
 }
@@ -59,8 +62,10 @@ pub struct Backend {
     pub address: SocketAddr,
     /// Its weight, 1 to 65535.
     pub weight: u16,
-    /// Whether it gets new flows.
+    /// Whether the operator lets it get new flows.
     pub state: BackendState,
+    /// What its checks say of it; no part of a configuration.
+    pub health: Health,
 }
 
 /// Whether a backend gets new flows.
@@ -147,10 +152,18 @@ impl Protocol {
     }
 }
 
+impl Backend {
+    /// Whether it has slots and gets new flows: it is active, and not unhealthy.
+    #[must_use]
+    pub fn gets_flows(&self) -> bool {
+        self.state == BackendState::Active && self.health != Health::Unhealthy
+    }
+}
+
 impl Service {
     /// The backends that get slots.
     pub fn active_backends(&self) -> impl Iterator<Item = &Backend> {
-        self.backends.iter().filter(|backend| backend.state == BackendState::Active)
+        self.backends.iter().filter(|backend| backend.gets_flows())
     }
 
     /// The hash of a client's flow, as the program computes it; modulo the table's size it is the flow's slot.

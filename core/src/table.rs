@@ -6,7 +6,7 @@ mod schedule;
 use crate::{
     permutation::backend_key,
     seed::HashSeed,
-    service::{Backend, BackendState, Protocol, Service},
+    service::{Backend, Protocol, Service},
 };
 
 /// The sizes that Cilium takes (`bpf-lb-maglev-table-size`).
@@ -71,7 +71,7 @@ impl LookupTable {
     ) -> Result<Self, TableError> {
         let turns = (0..)
             .zip(backends)
-            .filter(|(_, backend)| backend.state == BackendState::Active)
+            .filter(|(_, backend)| backend.gets_flows())
             .map(|(owner, backend)| Turn {
                 owner,
                 key: backend_key(backend.address, protocol),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
 
 use maglev_core::{
+    health::Health,
     permutation::{Permutation, backend_key, murmur3_x64_128},
     plan::Plan,
     seed::HashSeed,
@@ -91,6 +92,7 @@ impl Case {
             tracking: Tracking::Settling,
             settle_time: std::time::Duration::from_secs(600),
             settle_limit: None,
+            health: None,
             backends: self
                 .backends
                 .iter()
@@ -99,6 +101,7 @@ impl Case {
                     address: backend.address(),
                     weight: backend.weight,
                     state: BackendState::Active,
+                    health: Health::Unknown,
                 })
                 .collect(),
         }

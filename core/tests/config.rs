@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use maglev_core::{
     config::{AttachMode, Config, ConfigErrors, Datapath},
+    health::{CheckKind, Health, HealthCheck, HttpCheck},
     seed::HashSeed,
     service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
 };
@@ -100,18 +101,21 @@ fn everything_that_can_be_said() {
             tracking: Tracking::Always,
             settle_time: Duration::from_secs(90),
             settle_limit: Some(Duration::from_secs(3600)),
+            health: None,
             backends: vec![
                 Backend {
                     name: "web-1".to_owned(),
                     address: "10.0.1.11:80".parse().unwrap(),
                     weight: 200,
                     state: BackendState::Draining,
+                    health: Health::Unknown,
                 },
                 Backend {
                     name: "web-2".to_owned(),
                     address: "[fd00::12]:80".parse().unwrap(),
                     weight: 100,
                     state: BackendState::Active,
+                    health: Health::Unknown,
                 },
             ],
         }],
@@ -530,4 +534,108 @@ fn everything_wrong_is_said_at_once() {
             "web.toml:14: services.backends.name",
         ]
     );
+}
+
+/// `PLAIN` with what a service asks to have checked.
+fn with_health(section: &str) -> String {
+    PLAIN.replacen(
+        "[[services.backends]]",
+        &format!("[services.health]\n{section}\n[[services.backends]]"),
+        1,
+    )
+}
+
+#[test]
+fn what_is_checked_of_backends() {
+    let checked = |section| {
+        let config =
+            Config::parse("web.toml", &with_health(section)).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = config.config;
+        assert_eq!(Config::parse("shown", &config.to_toml()).unwrap().config, config);
+        config.services[0].health.clone().expect("a health section")
+    };
+    let tcp = HealthCheck {
+        kind: CheckKind::Tcp,
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        fall: 3,
+        port: None,
+    };
+    assert_eq!(checked("check = \"tcp\""), tcp);
+    let http = HttpCheck { path: "/".to_owned(), host: None, status: "200".parse().unwrap() };
+    assert_eq!(checked("check = \"http\""), HealthCheck { kind: CheckKind::Http(http), ..tcp.clone() });
+    let all = "check = \"http\"\ninterval = \"500ms\"\ntimeout = \"100ms\"\nrise = 1\nfall = 9\nport = 8081\n\
+               path = \"/ready?deep=1\"\nstatus = \"200-299,301\"\nhost = \"web.example\"";
+    let http = HttpCheck {
+        path: "/ready?deep=1".to_owned(),
+        host: Some("web.example".to_owned()),
+        status: "200-299,301".parse().unwrap(),
+    };
+    assert_eq!(
+        checked(all),
+        HealthCheck {
+            kind: CheckKind::Http(http),
+            interval: Duration::from_millis(500),
+            timeout: Duration::from_millis(100),
+            rise: 1,
+            fall: 9,
+            port: Some(8081),
+        }
+    );
+    assert_eq!(Config::parse("web.toml", PLAIN).unwrap().config.services[0].health, None);
+}
+
+#[test]
+fn checks_are_in_range() {
+    let line = PLAIN.lines().position(|line| line == "[[services.backends]]").unwrap() + 1;
+    for (section, at, error) in [
+        ("interval = \"2s\"", 0, "check: missing; \"tcp\" or \"http\""),
+        ("check = \"icmp\"", 1, "check: \"icmp\" is not one of tcp, http"),
+        (
+            "check = \"tcp\"\nvia = \"tunnel\"",
+            2,
+            "via: unknown key; there may be check, interval, timeout, rise, fall, port, path, status, host",
+        ),
+        (
+            "check = \"tcp\"\ninterval = \"50ms\"",
+            2,
+            "interval: 50ms is not from 100ms to 1h, in whole milliseconds",
+        ),
+        (
+            "check = \"tcp\"\ntimeout = \"3s\"",
+            2,
+            "timeout: a timeout of 3s is longer than the interval of 2s: a check would not be over when the next is due",
+        ),
+        (
+            "check = \"tcp\"\ninterval = \"500ms\"",
+            2,
+            "interval: a timeout of 1s is longer than the interval of 500ms: a check would not be over when the next is due",
+        ),
+        ("check = \"tcp\"\nrise = 0", 2, "rise: 0 is not a number from 1 to 255"),
+        ("check = \"tcp\"\nfall = 256", 2, "fall: 256 is not a number from 1 to 255"),
+        ("check = \"tcp\"\nport = 0", 2, "port: port 0 is no port to connect to"),
+        ("check = \"tcp\"\npath = \"/\"", 2, "path: only a check = \"http\" has it"),
+        ("check = \"http\"\npath = \"ready\"", 2, "path: \"ready\" does not begin with /"),
+        ("check = \"http\"\npath = \"/a b\"", 2, "path: ' ' may not stand in a request: write it with %"),
+        ("check = \"http\"\nhost = \"\"", 2, "host: a host may not be empty"),
+        (
+            "check = \"http\"\nstatus = 99",
+            2,
+            "status: \"99\" does not say which statuses are good: write 200, \"200-399\" or \"200,204,301-302\", with 8 parts at most, each from 100 to 599",
+        ),
+        (
+            "check = \"http\"\nstatus = true",
+            2,
+            "status: expected a status such as 200, or a text such as \"200-399\", and this is true or false",
+        ),
+    ] {
+        assert_eq!(
+            errors(&with_health(section)),
+            [format!("web.toml:{}: services.health.{error}", line + at)],
+            "{section}"
+        );
+    }
+    let long = format!("check = \"http\"\npath = \"/{}\"", "x".repeat(127));
+    assert!(errors(&with_health(&long))[0].contains("128 bytes are over the most there is room for, 127"));
 }

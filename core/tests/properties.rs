@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use maglev_core::{
     change::Change,
     config::{AttachMode, Config, Datapath},
+    health::Health,
     permutation::{Permutation, backend_key},
     plan::Plan,
     rules::check_config,
@@ -20,6 +21,7 @@ fn backend(number: u32, weight: u16) -> Backend {
         address: SocketAddr::from(((0x0a00_0000 | number).to_be_bytes(), 80)),
         weight,
         state: BackendState::Active,
+        health: Health::Unknown,
     }
 }
 
@@ -35,6 +37,7 @@ fn service(table_size: u32, first: u32, weights: &[u16]) -> Service {
         tracking: Tracking::Settling,
         settle_time: Duration::from_secs(600),
         settle_limit: None,
+        health: None,
         backends: (first..).zip(weights).map(|(number, &weight)| backend(number, weight)).collect(),
     }
 }
@@ -373,6 +376,7 @@ fn services() -> impl Strategy<Value = Service> {
                     name: format!("{name}-{number}"),
                     address,
                     weight,
+                    health: Health::Unknown,
                     state: if draining { BackendState::Draining } else { BackendState::Active },
                 })
                 .collect();
@@ -388,6 +392,7 @@ fn services() -> impl Strategy<Value = Service> {
                 tracking,
                 settle_time,
                 settle_limit: limit.map(|more| settle_time + more),
+                health: None,
                 backends,
             }
         },

@@ -245,6 +245,21 @@ impl Site {
         Traffic::start(self.topology.client().namespace(), load).expect("traffic starts")
     }
 
+    /// Ends the server of a host, as the end of its process does: connections are reset, new ones refused.
+    pub fn stop_server(&mut self, name: &str) {
+        self.servers.retain(|server| server.name() != name);
+    }
+
+    /// Starts the server of a host again.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such host, or it cannot be started.
+    pub fn start_server(&mut self, name: &str) {
+        let host = self.topology.backend(name).expect("a host of that name");
+        self.servers.push(self.topology.start_server(host, &[80], &[53]).expect("the server starts"));
+    }
+
     /// What one of the hosts would be as a backend of `web`.
     ///
     /// # Panics
@@ -258,6 +273,7 @@ impl Site {
             address: SocketAddr::new(host.address().into(), 80),
             weight: 100,
             state: maglev_core::service::BackendState::Active,
+            health: maglev_core::health::Health::Unknown,
         }
     }
 

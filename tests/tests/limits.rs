@@ -132,6 +132,7 @@ fn backends_fill_every_number_and_change_all_at_once() {
             address: format!("10.99.{high}.{low}:80").parse().unwrap(),
             weight: 100,
             state: BackendState::Active,
+            health: maglev_core::health::Health::Unknown,
         }
     };
     config.services[0].backends = (1..=most).map(backend).collect();

@@ -448,6 +448,7 @@ fn new_backend(text: &str) -> Result<maglev_core::service::Backend, String> {
         address: address.parse().map_err(|_| form())?,
         weight,
         state: maglev_core::service::BackendState::Active,
+        health: maglev_core::health::Health::Unknown,
     })
 }
 

@@ -7,7 +7,7 @@ mod decap;
 mod doctor;
 mod lookup;
 mod monitor;
-mod print;
+pub(crate) mod print;
 pub(crate) mod report;
 mod status;
 mod table;

@@ -5,7 +5,6 @@ mod claim;
 mod configuration;
 mod error;
 mod headless;
-mod interruption;
 mod report;
 mod script;
 mod stage;
@@ -25,7 +24,8 @@ use maglev_lab::Load;
 use signal_hook::{consts::SIGTERM, low_level::raise};
 
 pub use self::{error::DemoError, report::Report, sweeper::sweep};
-use self::{headless::Ended, interruption::Interruption, stage::Stage};
+use self::{headless::Ended, stage::Stage};
+use crate::interruption::Interruption;
 use crate::{failure::in_words, simulation::Simulation, source::Source};
 
 /// What kind of demo is asked for.

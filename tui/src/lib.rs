@@ -9,6 +9,8 @@ mod command;
 pub mod demo;
 pub(crate) mod drain;
 pub mod failure;
+mod foreground;
+mod interruption;
 pub mod monitor;
 pub mod simulation;
 pub mod source;

@@ -10,9 +10,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AttachMode, Config, ConfigErrors, ConfigWarning, DEFAULT_MAX_SLOTS, Datapath, Parsed, Reason,
+    health::read_health,
     section::{Report, Reported, Section, Value, kind, parsed, text, whole},
 };
 use crate::{
+    health::Health,
     rules::{BrokenRules, Finding, Place, check_config},
     seed::HashSeed,
     service::{
@@ -34,6 +36,7 @@ const SERVICE_KEYS: &[&str] = &[
     "tracking",
     "settle-time",
     "settle-limit",
+    "health",
     "backends",
 ];
 const BACKEND_KEYS: &[&str] = &["name", "address", "weight", "state"];
@@ -162,6 +165,10 @@ fn read_service<'a>(
     let tracking = section.optional("tracking", report, parsed::<Tracking>("a text"));
     let settle_time = section.optional("settle-time", report, duration);
     let settle_limit = section.optional("settle-limit", report, limit);
+    let health = match section.section_if_any("health", "services.health", report) {
+        Ok(section) => section.map(|section| read_health(section, report)).transpose(),
+        Err(Reported) => Err(Reported),
+    };
 
     let mut backends = Ok((Vec::new(), Vec::new()));
     for element in section.sections("backends", "services.backends", report)? {
@@ -187,6 +194,7 @@ fn read_service<'a>(
         tracking: tracking?.unwrap_or(protocol.default_tracking()),
         settle_time: settle_time?.unwrap_or(DEFAULT_SETTLE_TIME),
         settle_limit: settle_limit?.flatten(),
+        health: health?,
         backends,
     };
     Ok((service, sections))
@@ -203,10 +211,11 @@ fn read_backend(section: Section<'_>, report: &mut Report<'_>) -> Result<Backend
         address: address?,
         weight: weight?.unwrap_or(DEFAULT_WEIGHT),
         state: state?.unwrap_or_default(),
+        health: Health::Unknown,
     })
 }
 
-fn owned_text(value: &Value<'_>) -> Result<String, Reason> {
+pub(super) fn owned_text(value: &Value<'_>) -> Result<String, Reason> {
     text("a text", value).map(str::to_owned)
 }
 
@@ -221,7 +230,7 @@ fn endpoint(value: &Value<'_>) -> Result<SocketAddr, Reason> {
     })
 }
 
-fn duration(value: &Value<'_>) -> Result<Duration, Reason> {
+pub(super) fn duration(value: &Value<'_>) -> Result<Duration, Reason> {
     let text = text("a time with its unit: \"10m\"", value)?;
     humantime::parse_duration(text)
         .map_err(|error| Reason::Value(format!("{text:?} is not a time such as \"10m\" or \"90s\": {error}")))

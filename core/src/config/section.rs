@@ -145,6 +145,21 @@ impl<'a> Section<'a> {
         self.value(key).map_or(Ok(Self::absent(path)), |value| Self::of_value(path, value, report))
     }
 
+    /// The section under `key`; `None` where the key is absent.
+    pub(super) fn section_if_any(
+        &self,
+        key: &str,
+        path: &'static str,
+        report: &mut Report<'_>,
+    ) -> Result<Option<Self>, Reported> {
+        self.value(key).map(|value| Self::of_value(path, value, report)).transpose()
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
     /// The sections of an array of tables; none where the key is absent.
     pub(super) fn sections(
         &self,

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Config, Datapath};
-use crate::service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking};
+use crate::{
+    health::{CheckKind, HealthCheck},
+    service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
+};
 
 #[derive(Serialize)]
 struct Document {
@@ -39,7 +42,21 @@ struct ServiceText {
     tracking: Tracking,
     settle_time: String,
     settle_limit: String,
+    health: Option<HealthText>,
     backends: Vec<BackendText>,
+}
+
+#[derive(Serialize)]
+struct HealthText {
+    check: &'static str,
+    interval: String,
+    timeout: String,
+    rise: u8,
+    fall: u8,
+    port: Option<u16>,
+    path: Option<String>,
+    status: Option<String>,
+    host: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +108,29 @@ impl From<&Service> for ServiceText {
             tracking: service.tracking,
             settle_time: time(service.settle_time),
             settle_limit: service.settle_limit.map_or_else(|| "none".to_owned(), time),
+            health: service.health.as_ref().map(HealthText::from),
             backends: service.backends.iter().map(BackendText::from).collect(),
+        }
+    }
+}
+
+impl From<&HealthCheck> for HealthText {
+    fn from(check: &HealthCheck) -> Self {
+        let time = |time: Duration| humantime::format_duration(time).to_string();
+        let http = match &check.kind {
+            CheckKind::Tcp => None,
+            CheckKind::Http(http) => Some(http),
+        };
+        Self {
+            check: check.kind.word(),
+            interval: time(check.interval),
+            timeout: time(check.timeout),
+            rise: check.rise,
+            fall: check.fall,
+            port: check.port,
+            path: http.map(|http| http.path.clone()),
+            status: http.map(|http| http.status.to_string()),
+            host: http.and_then(|http| http.host.clone()),
         }
     }
 }

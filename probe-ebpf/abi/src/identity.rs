@@ -17,6 +17,51 @@ pub const PHASE_ENDING: u32 = 2;
 /// How many events are kept.
 pub const EVENTS: u32 = 256;
 
+/// `kind`: nothing is checked.
+pub const CHECK_NONE: u8 = 0;
+/// `kind`: a check connects.
+pub const CHECK_TCP: u8 = 1;
+/// `kind`: a check connects, asks over HTTP, and looks at the status.
+pub const CHECK_HTTP: u8 = 2;
+
+/// `health`: nothing is known.
+pub const HEALTH_UNKNOWN: u8 = 0;
+/// `health`: the backend's checks succeed.
+pub const HEALTH_HEALTHY: u8 = 1;
+/// `health`: the backend's checks fail, and it has no slots.
+pub const HEALTH_UNHEALTHY: u8 = 2;
+/// `health`: the backend's checks fail, and it keeps its slots, for there is no other.
+pub const HEALTH_KEPT: u8 = 3;
+
+/// What is checked of the backends of a service.
+#[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// `CHECK_…`.
+    pub kind: u8,
+    /// So many checks have to succeed in a row.
+    pub rise: u8,
+    /// So many have to fail in a row.
+    pub fall: u8,
+    /// Zero.
+    pub padding: u8,
+    /// The port that is checked, in the host's order; 0 for the backend's own.
+    pub port: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// The time from one check to the next.
+    pub interval_milliseconds: u32,
+    /// The time that a check may take.
+    pub timeout_milliseconds: u32,
+    /// The statuses that are good, as ranges with both ends in them; zeros where there are no more.
+    pub statuses: [[u16; 2]; 8],
+    /// The path that is asked for, filled up with zeros.
+    pub path: [u8; 128],
+    /// The host that is asked for, filled up with zeros; empty for the address.
+    pub host: [u8; 128],
+}
+
 /// Everything that is said of a service, its backends apart.
 #[repr(C)]
 #[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
@@ -52,6 +97,8 @@ pub struct ServiceIdentity {
     pub seed: [u8; 12],
     /// Zero.
     pub reserved: [u8; 20],
+    /// What is checked of its backends.
+    pub health: HealthSettings,
 }
 
 /// Everything that is said of a backend, in one element, so that nobody ever finds half of it.
@@ -82,8 +129,14 @@ pub struct BackendIdentity {
     /// The state that the configuration gave it then, `BACKEND_…`: `BACKEND_GONE` where it had no such backend. One that
     /// is gone and was configured has been removed by hand.
     pub configured_state: u8,
+    /// `HEALTH_…`: what its checks say of it.
+    pub health: u8,
+    /// How often it has failed of late: the more often, the longer it has to be well to be put in again.
+    pub failures: u8,
     /// Zero.
-    pub padding: [u8; 3],
+    pub padding: u8,
+    /// When its health last changed, in milliseconds since boot.
+    pub health_since: u64,
 }
 
 /// The state as a whole.

@@ -24,8 +24,9 @@ pub use flows::{
 };
 pub use fragments::{FRAGMENTED_PACKETS, FirstFragment, FragmentKey};
 pub use identity::{
-    BackendIdentity, EVENTS, Event, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING, PHASE_STARTING,
-    ServiceIdentity,
+    BackendIdentity, CHECK_HTTP, CHECK_NONE, CHECK_TCP, EVENTS, Event, HEALTH_HEALTHY, HEALTH_KEPT,
+    HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HealthSettings, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING,
+    PHASE_STARTING, ServiceIdentity,
 };
 pub use service::{
     AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord,
@@ -146,8 +147,10 @@ const _: () = {
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<FirstFragment>() == 24);
     assert!(size_of::<DecapSettings>() == 8);
-    assert!(size_of::<ServiceIdentity>() == 144);
-    assert!(size_of::<BackendIdentity>() == 112 && offset_of!(BackendIdentity, configured_weight) == 104);
+    assert!(size_of::<HealthSettings>() == 304);
+    assert!(size_of::<ServiceIdentity>() == 448 && offset_of!(ServiceIdentity, health) == 144);
+    assert!(size_of::<BackendIdentity>() == 120 && offset_of!(BackendIdentity, configured_weight) == 104);
+    assert!(offset_of!(BackendIdentity, health_since) == 112);
     assert!(size_of::<Meta>() == 64 && offset_of!(Meta, state_version) == 16);
     assert!(offset_of!(Meta, phase) == 44 && offset_of!(Meta, decided) == 48);
     assert!(size_of::<Event>() == 320);

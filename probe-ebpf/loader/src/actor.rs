@@ -4,6 +4,9 @@ use std::{fs, process};
 
 use nix::unistd::Uid;
 
+/// What stands in the terminal's place of changes that follow from checks.
+const HEALTH_CHECK: &str = "health check";
+
 /// The user, process and terminal of whoever calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Actor {
@@ -24,8 +27,16 @@ impl Actor {
         Self { user: user.unwrap_or_else(|| Uid::current().as_raw()), process: process::id(), terminal }
     }
 
+    /// The health checks of this process: the terminal's place says so.
+    pub(crate) fn health_check() -> Self {
+        Self { terminal: HEALTH_CHECK.to_owned(), ..Self::current() }
+    }
+
     /// In words: `root on pts/1, process 4711`.
     pub(crate) fn in_words(user: u32, process: u32, terminal: &str) -> String {
+        if terminal == HEALTH_CHECK {
+            return format!("{HEALTH_CHECK}, process {process}");
+        }
         let name = nix::unistd::User::from_uid(Uid::from_raw(user))
             .ok()
             .flatten()

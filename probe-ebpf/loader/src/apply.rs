@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use maglev_core::{
     change::Change,
     config::{AttachMode, Config},
+    health::{Health, HealthCheck},
     plan::Plan,
     rules::{ROW_SLOTS, check_changes},
     seed::HashSeed,
@@ -220,7 +221,8 @@ impl Datapath {
             if !retune.is_empty() {
                 step(StepAction::Retune(retune));
             }
-            let merged = merge(&running.service, &configured(state, running), target, override_by_hand);
+            let mut merged = merge(&running.service, &configured(state, running), target, override_by_hand);
+            keep_health(&running.service, target.health.is_some(), &mut merged.backends);
             let target = Service { backends: merged.backends, ..target.clone() };
             plan.kept.extend(merged.kept);
             let changes = changes_between(&running.service, &target);
@@ -304,6 +306,19 @@ fn require_an_active_one(target: &Service) -> Result<(), DatapathError> {
         return Ok(());
     }
     Err(DatapathError::NoActiveBackend(target.name.clone()))
+}
+
+/// Gives `backends` the health that those of `running` have: no configuration says anything of that. Where nothing
+/// `is_checked` any more, nobody would put one that is unhealthy in again.
+fn keep_health(running: &Service, is_checked: bool, backends: &mut [Backend]) {
+    for backend in backends {
+        let found = running
+            .backends
+            .iter()
+            .find(|found| found.name == backend.name && found.address == backend.address)
+            .filter(|_| is_checked);
+        backend.health = found.map_or(Health::Unknown, |found| found.health);
+    }
 }
 
 /// What a backend is the same by.
@@ -425,6 +440,8 @@ fn differences(running: &Service, target: &Service) -> Vec<String> {
     differs(&mut found, "settle-time", running.settle_time, target.settle_time, time);
     let limit = |limit: Option<_>| limit.map_or_else(|| "none".to_owned(), time);
     differs(&mut found, "settle-limit", running.settle_limit, target.settle_limit, limit);
+    let check = |check: Option<&HealthCheck>| check.map_or_else(|| "none".to_owned(), ToString::to_string);
+    differs(&mut found, "health", running.health.as_ref(), target.health.as_ref(), check);
     found
 }
 
@@ -436,6 +453,9 @@ fn changes_between(running: &Service, target: &Service) -> Vec<Change> {
         match running.backends.iter().find(|old| old.name == new.name && old.address == new.address) {
             None => changes.push(Change::Add(new.clone())),
             Some(old) => {
+                if old.health != new.health {
+                    changes.push(Change::SetHealth(new.name.clone(), new.health));
+                }
                 if old.weight != new.weight {
                     changes.push(Change::SetWeight(new.name.clone(), new.weight));
                 }
@@ -475,7 +495,8 @@ mod tests {
     use maglev_core::service::{Affinity, Forwarding, Protocol, Tracking};
 
     fn backend(name: &str, address: &str, weight: u16, state: BackendState) -> Backend {
-        Backend { name: name.to_owned(), address: address.parse().unwrap(), weight, state }
+        let address = address.parse().unwrap();
+        Backend { name: name.to_owned(), address, weight, state, health: Health::Unknown }
     }
 
     fn active(name: &str, last: u8) -> Backend {
@@ -493,6 +514,7 @@ mod tests {
             tracking: Tracking::Settling,
             settle_time: std::time::Duration::from_secs(2),
             settle_limit: None,
+            health: None,
             backends: backends.to_vec(),
         }
     }

@@ -446,7 +446,9 @@ pub(crate) fn notes(changes: &[Change], plan: &Plan) -> Vec<Note> {
             detail: match change {
                 Change::Add(backend) => format!("{} weight {}", backend.address, backend.weight),
                 Change::SetWeight(_, weight) => format!("to {weight}"),
-                Change::Drain(_) | Change::Undrain(_) | Change::Remove(_) => String::new(),
+                Change::Drain(_) | Change::Undrain(_) | Change::Remove(_) | Change::SetHealth(..) => {
+                    String::new()
+                }
             },
             moved: if place == 0 { plan.moved } else { 0 },
             minimum: if place == 0 { plan.minimum } else { 0 },

@@ -121,6 +121,17 @@ pub enum DatapathError {
         "instance {0} is running already, with the program of this version: `maglev-top apply` changes it, `maglev-top down` ends it, `--instance NAME` starts another one"
     )]
     AlreadyRunning(String),
+    /// Another process stays in the foreground of it.
+    #[error(
+        "instance {name} has a process in the foreground already{}: end that one first",
+        .process.map_or_else(String::new, |process| format!(", process {process}"))
+    )]
+    AlreadyWatched {
+        /// The instance's name.
+        name: String,
+        /// The process, where it can be told.
+        process: Option<u32>,
+    },
     /// Somebody else is changing it.
     #[error("somebody else is changing instance {0}, and has been for ten seconds: try again")]
     Busy(String),

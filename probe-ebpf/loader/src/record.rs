@@ -7,6 +7,7 @@ use std::{
 
 use maglev_core::{
     config::{Datapath, Ipv4Net, Ipv6Net},
+    health::{CheckKind, Health, HealthCheck, HttpCheck, Statuses},
     sample::ByHand,
     seed::HashSeed,
     service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
@@ -89,6 +90,7 @@ pub(crate) fn service_identity(service: &Service, seed: &HashSeed, first_slot: u
         settle_limit_milliseconds: service.settle_limit.map_or(0, milliseconds),
         seed: seed.bytes(),
         reserved: [0; 20],
+        health: health_settings(service.health.as_ref()),
     }
 }
 
@@ -113,7 +115,89 @@ pub(crate) fn service(identity: &abi::ServiceIdentity) -> Service {
         settle_time: Duration::from_millis(identity.settle_milliseconds),
         settle_limit: (identity.settle_limit_milliseconds != 0)
             .then(|| Duration::from_millis(identity.settle_limit_milliseconds)),
+        health: health_check(&identity.health),
         backends: Vec::new(),
+    }
+}
+
+/// What is kept of what a service has checked.
+fn health_settings(check: Option<&HealthCheck>) -> abi::HealthSettings {
+    let none = abi::HealthSettings {
+        kind: abi::CHECK_NONE,
+        rise: 0,
+        fall: 0,
+        padding: 0,
+        port: 0,
+        reserved: 0,
+        interval_milliseconds: 0,
+        timeout_milliseconds: 0,
+        statuses: [[0; 2]; 8],
+        path: [0; 128],
+        host: [0; 128],
+    };
+    let Some(check) = check else { return none };
+    let milliseconds = |time| u32::try_from(milliseconds(time)).unwrap_or(u32::MAX);
+    let settings = abi::HealthSettings {
+        kind: abi::CHECK_TCP,
+        rise: check.rise,
+        fall: check.fall,
+        port: check.port.unwrap_or(0),
+        interval_milliseconds: milliseconds(check.interval),
+        timeout_milliseconds: milliseconds(check.timeout),
+        ..none
+    };
+    let CheckKind::Http(http) = &check.kind else { return settings };
+    let mut statuses = none.statuses;
+    for (kept, &(first, last)) in statuses.iter_mut().zip(http.status.ranges()) {
+        *kept = [first, last];
+    }
+    abi::HealthSettings {
+        kind: abi::CHECK_HTTP,
+        statuses,
+        path: padded(&http.path),
+        host: padded(http.host.as_deref().unwrap_or_default()),
+        ..settings
+    }
+}
+
+/// What a service has checked.
+fn health_check(settings: &abi::HealthSettings) -> Option<HealthCheck> {
+    let ranges =
+        || settings.statuses.iter().filter(|range| range[0] != 0).map(|&[first, last]| (first, last));
+    let kind = match settings.kind {
+        abi::CHECK_TCP => CheckKind::Tcp,
+        abi::CHECK_HTTP => CheckKind::Http(HttpCheck {
+            path: text(&settings.path),
+            host: Some(text(&settings.host)).filter(|host| !host.is_empty()),
+            status: Statuses::of_ranges(ranges().collect()).unwrap_or_default(),
+        }),
+        _ => return None,
+    };
+    Some(HealthCheck {
+        kind,
+        interval: Duration::from_millis(settings.interval_milliseconds.into()),
+        timeout: Duration::from_millis(settings.timeout_milliseconds.into()),
+        rise: settings.rise,
+        fall: settings.fall,
+        port: (settings.port != 0).then_some(settings.port),
+    })
+}
+
+pub(crate) const fn health(health: Health) -> u8 {
+    match health {
+        Health::Unknown => abi::HEALTH_UNKNOWN,
+        Health::Healthy => abi::HEALTH_HEALTHY,
+        Health::Unhealthy => abi::HEALTH_UNHEALTHY,
+        Health::Kept => abi::HEALTH_KEPT,
+    }
+}
+
+const fn health_of(health: u8) -> Health {
+    match health {
+        abi::HEALTH_HEALTHY => Health::Healthy,
+        abi::HEALTH_UNHEALTHY => Health::Unhealthy,
+        abi::HEALTH_KEPT => Health::Kept,
+        _ => Health::Unknown,
     }
 }
 
@@ -201,7 +285,10 @@ pub(crate) fn backend_identity(backend: &Backend, service: u32, generation: u32)
         removed_at: 0,
         configured_weight: 0,
         configured_state: abi::BACKEND_GONE,
-        padding: [0; 3],
+        health: health(backend.health),
+        failures: 0,
+        padding: 0,
+        health_since: 0,
     }
 }
 
@@ -241,15 +328,20 @@ pub(crate) fn backend(identity: &abi::BackendIdentity) -> Backend {
         } else {
             BackendState::Draining
         },
+        health: health_of(identity.health),
     }
 }
 
-/// What the program reads of a backend: it derives from what is kept of it.
+/// What the program reads of a backend: it derives from what is kept of it. One that is unhealthy is not there for
+/// new flows, whatever the operator wants of it.
 pub(crate) const fn backend_record(identity: &abi::BackendIdentity) -> abi::BackendRecord {
     abi::BackendRecord {
         address: identity.address,
         generation: identity.generation,
-        state: identity.state,
+        state: match (identity.state, identity.health) {
+            (abi::BACKEND_ACTIVE, abi::HEALTH_UNHEALTHY) => abi::BACKEND_DRAINING,
+            (state, _) => state,
+        },
         family: identity.family,
         padding: 0,
         service: identity.service,
@@ -297,14 +389,33 @@ mod tests {
             tracking: Tracking::Always,
             settle_time: Duration::from_secs(600),
             settle_limit: Some(Duration::from_secs(3600)),
+            health: None,
             backends: Vec::new(),
         };
-        assert_eq!(service(&service_identity(&one, &HashSeed::default(), 512)), one);
+        let tcp = HealthCheck {
+            kind: CheckKind::Tcp,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_millis(10),
+            rise: 2,
+            fall: 255,
+            port: Some(8080),
+        };
+        let http = HttpCheck {
+            path: "/ready".into(),
+            host: Some("web".into()),
+            status: "200,204,301-302".parse().unwrap(),
+        };
+        let http = HealthCheck { kind: CheckKind::Http(http), port: None, ..tcp.clone() };
+        for health in [None, Some(tcp), Some(http)] {
+            let one = Service { health, ..one.clone() };
+            assert_eq!(service(&service_identity(&one, &HashSeed::default(), 512)), one);
+        }
         let two = Backend {
             name: "b1".into(),
             address: "[2001:db8::1]:8080".parse().unwrap(),
             weight: 7,
             state: BackendState::Draining,
+            health: Health::Kept,
         };
         assert_eq!(backend(&backend_identity(&two, 1, 9)), two);
     }

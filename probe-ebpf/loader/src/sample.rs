@@ -118,6 +118,7 @@ fn read_service(
                 address: backend.address,
                 weight: backend.weight,
                 state: backend.state,
+                health: backend.health,
                 slots: owned.get(&number).copied().unwrap_or(0),
                 counters: Counters {
                     packets: counters.packets,
@@ -140,6 +141,7 @@ fn read_service(
         affinity: service.affinity,
         tracking: service.tracking,
         settle_time: service.settle_time,
+        is_checked: service.health.is_some(),
         counters: Counters {
             packets: counters.packets,
             bytes: counters.bytes,

@@ -8,7 +8,7 @@ use std::{
 
 use maglev_core::{
     seed::HashSeed,
-    service::{Backend, BackendState, Service},
+    service::{Backend, Service},
 };
 use maglev_probe_abi::{
     BACKEND_GONE, BackendIdentity, JOURNAL, Meta, ROW_WORDS, SCHEMA, ServiceIdentity, map,
@@ -60,7 +60,7 @@ impl State {
         let leaving = leaving.into_iter().collect();
         let services = services
             .into_iter()
-            .map(|(number, identity)| (number, ServiceState::new(number, identity, &backends)))
+            .map(|(number, identity)| (number, ServiceState::new(number, &identity, &backends)))
             .collect();
         Ok(Self { meta, services, backends, leaving, journal })
     }
@@ -144,7 +144,7 @@ fn known_meta(map: &KernelMap<u32, Meta>) -> Result<Meta, DatapathError> {
 }
 
 impl ServiceState {
-    fn new(number: u32, identity: ServiceIdentity, backends: &BTreeMap<u32, BackendIdentity>) -> Self {
+    fn new(number: u32, identity: &ServiceIdentity, backends: &BTreeMap<u32, BackendIdentity>) -> Self {
         let mut members: Vec<_> = backends
             .iter()
             .filter(|(_, backend)| backend.service == number && backend.state != BACKEND_GONE)
@@ -152,8 +152,8 @@ impl ServiceState {
             .collect();
         members.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let (numbers, members) = members.into_iter().unzip();
-        let service = Service { backends: members, ..record::service(&identity) };
-        Self { number, identity, service, numbers }
+        let service = Service { backends: members, ..record::service(identity) };
+        Self { number, identity: *identity, service, numbers }
     }
 
     pub(crate) const fn seed(&self) -> HashSeed {
@@ -171,9 +171,9 @@ impl ServiceState {
         rows_of(self.identity.table_size)
     }
 
-    /// Whether all its backends drain, or it has none.
+    /// Whether none of its backends gets new flows.
     pub(crate) fn is_without_active(&self) -> bool {
-        !self.service.backends.iter().any(|backend| backend.state == BackendState::Active)
+        self.service.active_backends().next().is_none()
     }
 }
 

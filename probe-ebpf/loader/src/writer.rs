@@ -12,16 +12,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use maglev_core::{
+    health::failures_after,
     seed::HashSeed,
     service::{Backend, Service},
 };
 use maglev_probe_abi::{
-    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, FORWARDING_OBSERVE, JOURNAL, MAX_BACKENDS,
-    MAX_SERVICES, Meta, PHASE_RUNNING, ServiceCounters, ServiceIdentity, ServiceKey, Settings, map,
+    BACKEND_GONE, BackendCounters, BackendIdentity, EVENTS, Event, FORWARDING_OBSERVE, HEALTH_UNHEALTHY,
+    JOURNAL, MAX_BACKENDS, MAX_SERVICES, Meta, PHASE_RUNNING, ServiceCounters, ServiceIdentity, ServiceKey,
+    Settings, map,
 };
 
 use crate::{
@@ -41,6 +43,7 @@ pub(crate) struct Writer<'a> {
     maps: &'a Maps,
     rows: WritableRows,
     state: State,
+    actor: Actor,
     _lock: Lock,
 }
 
@@ -93,7 +96,7 @@ impl<'a> Writer<'a> {
         let lock = instance.lock()?;
         require_pinned(instance, maps)?;
         let rows = WritableRows::open(&instance.maps())?;
-        let mut writer = Self { maps, rows, state: State::read(maps)?, _lock: lock };
+        let mut writer = Self { maps, rows, state: State::read(maps)?, actor: Actor::current(), _lock: lock };
         let detail = match writer.put_right()? {
             Repair::Nothing => return Ok(writer),
             Repair::Finished => "a change that was cut short has been finished",
@@ -103,6 +106,11 @@ impl<'a> Writer<'a> {
         writer.record(&[note])?;
         writer.end()?;
         Ok(writer)
+    }
+
+    /// The same, with everything from here on put on record as `actor`'s.
+    pub(crate) fn on_behalf_of(self, actor: Actor) -> Self {
+        Self { actor, ..self }
     }
 
     pub(crate) const fn state(&self) -> &State {
@@ -134,7 +142,10 @@ impl<'a> Writer<'a> {
         self.attempt(notes, |writer| {
             writer.mark_begun(generation)?;
             for (&number, identity) in &journal {
-                if writer.state.backends.get(&number).map(|old| old.generation) != Some(identity.generation) {
+                // Counters are a backend's, and not its number's.
+                if writer.state.backends.get(&number).is_none_or(|old| old.state == BACKEND_GONE)
+                    && identity.state != BACKEND_GONE
+                {
                     let zero = BackendCounters::default();
                     writer.maps.backend_counters.set_on_all_processors(&number, &zero)?;
                 }
@@ -358,6 +369,7 @@ impl<'a> Writer<'a> {
     ) -> Result<(BTreeMap<u32, BackendIdentity>, u32), DatapathError> {
         let same = |a: &Backend, b: &Backend| a.name == b.name && a.address == b.address;
         let mut after = self.state.clone();
+        let mut generation = self.state.meta.generation;
         let mut added = Vec::new();
         for &Target { number, backends, .. } in targets {
             let service = &self.state.services[&number];
@@ -372,6 +384,9 @@ impl<'a> Writer<'a> {
                     Some(new) => {
                         identity.state = record::state(new.state);
                         identity.weight = new.weight.into();
+                        if identity.health != record::health(new.health) {
+                            set_health(identity, record::health(new.health), &mut generation);
+                        }
                     }
                 }
             }
@@ -379,7 +394,6 @@ impl<'a> Writer<'a> {
             added.extend(backends.iter().filter(is_new).map(|new| (number, new)));
         }
         let free = self.free_numbers(added.len())?;
-        let mut generation = self.state.meta.generation;
         for ((service, backend), free) in added.into_iter().zip(free) {
             generation += 1;
             let mut identity = record::backend_identity(backend, service, generation);
@@ -434,13 +448,12 @@ impl<'a> Writer<'a> {
     fn derive(&mut self, number: u32) -> Result<bool, DatapathError> {
         self.state = State::read(self.maps)?;
         let service: &ServiceState = &self.state.services[&number];
-        let (leaving, members): (BTreeMap<_, _>, BTreeMap<_, _>) = self
-            .state
-            .backends
-            .iter()
-            .filter(|(_, backend)| backend.service == number)
-            .partition(|(_, backend)| backend.state == BACKEND_GONE);
-        // New ones can be sent to before a slot names them; those that leave, until none does.
+        let (leaving, members): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.state.backends.iter().filter(|(_, backend)| backend.service == number).partition(
+                |(_, backend)| backend.state == BACKEND_GONE || backend.health == HEALTH_UNHEALTHY,
+            );
+        // New ones can be sent to before a slot names them; those that leave, until none does. No flow is held for one
+        // that is unhealthy either: whoever had a connection to it is told so by the next one.
         for (number, backend) in members {
             self.maps.backends.set(number, &record::backend_record(backend))?;
         }
@@ -556,7 +569,6 @@ impl<'a> Writer<'a> {
 
     /// Writes down what is done; it counts from the next store of the state as a whole on.
     fn record(&mut self, notes: &[Note]) -> Result<(), DatapathError> {
-        let actor = Actor::current();
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let mut sequence = self.state.meta.events;
         for note in notes {
@@ -564,12 +576,12 @@ impl<'a> Writer<'a> {
             let event = Event {
                 sequence,
                 at: u64::try_from(at).unwrap_or(u64::MAX),
-                user: actor.user,
-                process: actor.process,
+                user: self.actor.user,
+                process: self.actor.process,
                 moved: note.moved,
                 minimum: note.minimum,
                 action: record::padded(note.action),
-                terminal: record::padded(&actor.terminal),
+                terminal: record::padded(&self.actor.terminal),
                 service: record::padded(&note.service),
                 backend: record::padded(&note.backend),
                 detail: record::padded(&note.detail),
@@ -595,6 +607,20 @@ fn leave(identity: &mut BackendIdentity) {
     record::set_configured(identity, None);
 }
 
+/// Its checks say something else of a backend. What was remembered of one that fails is out of date for good: it gets
+/// another generation.
+fn set_health(identity: &mut BackendIdentity, health: u8, generation: &mut u32) {
+    let now = milliseconds_since_boot();
+    if health == HEALTH_UNHEALTHY {
+        let well_for = Duration::from_millis(now.saturating_sub(identity.health_since));
+        identity.failures = failures_after(identity.failures, well_for);
+        *generation += 1;
+        identity.generation = *generation;
+    }
+    identity.health = health;
+    identity.health_since = now;
+}
+
 /// What changes in a service's backends, there or gone, where they are noted as `configured` has them.
 fn note_configured(state: &State, number: u32, configured: &[Backend]) -> BTreeMap<u32, BackendIdentity> {
     let configured: BTreeMap<_, _> =
@@ -611,7 +637,7 @@ fn note_configured(state: &State, number: u32, configured: &[Backend]) -> BTreeM
 }
 
 /// Refuses maps that were opened in an earlier life of the instance: the rows would be another's.
-fn require_pinned(instance: &Instance, maps: &Maps) -> Result<(), DatapathError> {
+pub(crate) fn require_pinned(instance: &Instance, maps: &Maps) -> Result<(), DatapathError> {
     let pinned =
         KernelMap::<u32, Meta>::open(&instance.maps().join(map::META), MapKind::Array, Access::Read)?;
     if pinned.id()? == maps.meta.id()? {

@@ -8,6 +8,7 @@ use std::{
 
 use maglev_core::{
     change::Change,
+    health::Health,
     plan::Plan,
     sample::{BackendSample, Sample, ServiceSample},
     service::{Backend, BackendState},
@@ -35,6 +36,7 @@ pub(super) fn run(context: &Context<'_>, action: &BackendAction) -> Result<(), F
                 address: *address,
                 weight: *weight,
                 state: BackendState::Active,
+                health: Health::Unknown,
             };
             change(context, &Asked::of(service, Change::Add(backend), false))
         }
@@ -224,6 +226,7 @@ const fn in_words(change: &Change) -> &'static str {
         Change::Undrain(_) => "undrained",
         Change::Remove(_) => "removed",
         Change::SetWeight(..) => "changed the weight of",
+        Change::SetHealth(..) => "changed the health of",
     }
 }
 

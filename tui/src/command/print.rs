@@ -19,14 +19,14 @@ struct Document<'a, T> {
 }
 
 /// Prints `body` as a JSON document with the schema's version.
-pub(super) fn json<T: Serialize>(body: &T) -> Result<(), Failure> {
+pub(crate) fn json<T: Serialize>(body: &T) -> Result<(), Failure> {
     let document = Document { schema_version: SCHEMA_VERSION, body };
     let text = serde_json::to_string(&document).map_err(|error| Failure::of(&error))?;
     line(&text)
 }
 
 /// Prints a line. That nobody reads any more is no failure of ours.
-pub(super) fn line(text: &str) -> Result<(), Failure> {
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::of(&error)),
         _ => Ok(()),
@@ -34,14 +34,14 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints warnings where they do not get between what programs read.
-pub(super) fn warnings<T: std::fmt::Display>(warnings: &[T]) {
+pub(crate) fn warnings<T: std::fmt::Display>(warnings: &[T]) {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
 }
 
 /// Prints columns under their titles; those in `numbers` are aligned to the right.
-pub(super) fn columns(titles: &[&str], numbers: &[usize], rows: &[Vec<String>]) -> Result<(), Failure> {
+pub(crate) fn columns(titles: &[&str], numbers: &[usize], rows: &[Vec<String>]) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(titles.iter().copied());
@@ -60,7 +60,7 @@ pub(super) fn columns(titles: &[&str], numbers: &[usize], rows: &[Vec<String>]) 
 }
 
 /// A number with its thousands set apart.
-pub(super) fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {

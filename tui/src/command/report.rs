@@ -7,6 +7,7 @@ use maglev_core::{
     plan::Plan,
     sample::{BackendSample, Sample, ServiceSample},
 };
+use maglev_probe::Datapath;
 use serde::Serialize;
 
 /// `status`
@@ -15,9 +16,20 @@ use serde::Serialize;
 pub(crate) struct StatusReport {
     services: Vec<ServiceReport>,
     verdicts: BTreeMap<&'static str, u64>,
+    /// Who runs the checks that services ask for; null where none does.
+    health_checks: Option<Checks>,
     /// Where it differs from the configuration that was named, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     differs: Option<Vec<String>>,
+}
+
+/// Whether the checks that services ask for are run.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Checks {
+    pub(crate) running: bool,
+    /// By which process.
+    pub(crate) process: Option<u32>,
 }
 
 /// A service of a [`StatusReport`].
@@ -44,6 +56,7 @@ pub(crate) struct BackendReport {
     pub(crate) address: String,
     pub(crate) weight: u16,
     pub(crate) state: &'static str,
+    pub(crate) health: Option<&'static str>,
     pub(crate) slots: u32,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
@@ -96,12 +109,25 @@ pub(crate) struct PlannedBackendReport {
 }
 
 impl StatusReport {
-    pub(crate) fn new(sample: &Sample, differs: Option<Vec<String>>) -> Self {
+    pub(crate) fn new(sample: &Sample, health_checks: Option<Checks>, differs: Option<Vec<String>>) -> Self {
         Self {
             services: sample.services.iter().map(ServiceReport::new).collect(),
             verdicts: sample.verdicts.iter().copied().collect(),
+            health_checks,
             differs,
         }
+    }
+}
+
+impl Checks {
+    /// Who runs them; `None` where no service asks for any.
+    pub(crate) fn of(datapath: &Datapath, sample: &Sample) -> Option<Self> {
+        let process = datapath.instance().watcher();
+        sample
+            .services
+            .iter()
+            .any(|service| service.is_checked)
+            .then_some(Self { running: process.is_some(), process })
     }
 }
 
@@ -129,6 +155,7 @@ impl BackendReport {
             address: backend.address.to_string(),
             weight: backend.weight,
             state: backend.state.word(),
+            health: backend.health.word(),
             slots: backend.slots,
             packets: backend.counters.packets,
             bytes: backend.counters.bytes,

@@ -5,24 +5,37 @@ use std::{thread, time::Duration};
 use humansize::{BINARY, format_size};
 use maglev_core::{
     drain::DrainProgress,
+    health::Health,
     sample::{BackendSample, Sample, ServiceSample},
     service::BackendState,
 };
 
-use super::{Context, apply, config, print, report::StatusReport};
+use super::{
+    Context, apply, config, print,
+    report::{Checks, StatusReport},
+};
 use crate::{cli::Status, drain, failure::Failure};
+
+/// What follows where nobody runs the checks that services ask for.
+const NOBODY_CHECKS: &str =
+    "HEALTH CHECKS ARE NOT RUNNING: what they last said stands; `maglev-top up --foreground` runs them";
 
 pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> {
     let config = words.config.as_deref().map(config::read).transpose()?;
     let datapath = context.datapath()?;
     loop {
         let sample = datapath.sample()?;
+        let checks = Checks::of(&datapath, &sample);
         let plan = config.as_ref().map(|config| datapath.plan_apply(config, false)).transpose()?;
         let differs = plan.as_ref().map(apply::differences);
         if context.json() {
-            print::json(&StatusReport::new(&sample, differs))?;
+            print::json(&StatusReport::new(&sample, checks, differs))?;
         } else {
             text(&sample)?;
+            if let Some(Checks { running: false, .. }) = checks {
+                print::line("")?;
+                print::line(NOBODY_CHECKS)?;
+            }
             if let Some(differs) = differs {
                 print::line("")?;
                 differences(&differs)?;
@@ -110,9 +123,12 @@ pub(super) fn print_backends(service: &ServiceSample) -> Result<(), Failure> {
 
 fn row(backend: &BackendSample, slots: usize) -> Vec<String> {
     let share = 100.0 * f64::from(backend.slots) / f64::from(u32::try_from(slots.max(1)).unwrap_or(u32::MAX));
-    let state = match backend.state {
-        BackendState::Active => "active",
-        BackendState::Draining => "DRAINING",
+    let state = match (backend.state, backend.health) {
+        (BackendState::Active, Health::Unhealthy) => "DOWN",
+        (BackendState::Active, Health::Kept) => "FAILING",
+        (BackendState::Active, Health::Healthy | Health::Unknown) => "active",
+        (BackendState::Draining, Health::Unhealthy | Health::Kept) => "DRAINING, DOWN",
+        (BackendState::Draining, Health::Healthy | Health::Unknown) => "DRAINING",
     };
     vec![
         format!("  {}", backend.name),

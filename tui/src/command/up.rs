@@ -1,30 +1,62 @@
 //! `up` and `down`.
 
 use humansize::{BINARY, format_size};
-use maglev_probe::{Beginning, Replacement, Started};
+use maglev_core::config::Config;
+use maglev_probe::{Beginning, DatapathError, Replacement, Started};
 use nix::unistd::{Gid, Group};
 
-use super::{Context, config, print};
-use crate::{cli::Up, failure::Failure};
+use super::{Context, apply, config, print};
+use crate::{cli::Up, failure::Failure, foreground};
 
 pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
-    if words.foreground {
-        return Err(super::not_yet("up --foreground"));
-    }
     let mut config = config::read(&words.config)?;
     if !words.interfaces.is_empty() {
         config.datapath.interfaces.clone_from(&words.interfaces);
     }
     let viewers = words.viewers.as_deref().map(group).transpose()?;
-    let Started { beginning, interfaces, services, locked_bytes, warnings } =
-        maglev_probe::up_with_viewers(&context.instance, &config, viewers)?;
-    print::warnings(&warnings);
+    match maglev_probe::up_with_viewers(&context.instance, &config, viewers) {
+        Ok(started) => {
+            told(context, &started)?;
+            // Whoever stays stays for what the file says; one that ran before may be something else.
+            if words.foreground && started.beginning != Beginning::New {
+                adopt(context, &config)?;
+            }
+        }
+        Err(DatapathError::AlreadyRunning(_)) if words.foreground => adopt(context, &config)?,
+        Err(error) => return Err(error.into()),
+    }
+    if words.foreground { foreground::run(context.datapath()?, context.json()) } else { Ok(()) }
+}
+
+/// Makes sure that what runs is what `config` says, what was done by hand apart.
+fn adopt(context: &Context<'_>, config: &Config) -> Result<(), Failure> {
+    let datapath = context.datapath()?;
+    let plan = datapath.plan_apply(config, false)?;
+    let name = context.instance.name();
+    if !plan.is_empty() {
+        let mut differs = apply::differences(&plan);
+        differs.insert(0, format!("instance {name} is running, and is not what the configuration says: `maglev-top apply` makes it that, then come again"));
+        return Err(Failure::Failed(differs.join("\n  ")));
+    }
+    let out_of_reach =
+        plan.out_of_reach.iter().map(|what| format!("{what}: `down` and `up` do that, and this does not"));
+    print::warnings(&out_of_reach.collect::<Vec<_>>());
+    if context.json() {
+        return print::json(&serde_json::json!({ "instance": name, "adopted": true }));
+    }
+    print::line(&format!("instance {name} is running already, as the configuration says: adopted"))
+}
+
+/// Says what was brought up.
+fn told(context: &Context<'_>, started: &Started) -> Result<(), Failure> {
+    let Started { beginning, interfaces, services, locked_bytes, warnings } = started;
+    print::warnings(warnings);
     if context.json() {
         let interfaces: Vec<_> = interfaces
             .iter()
             .map(|(name, mode)| serde_json::json!({ "name": name, "attached": mode }))
             .collect();
-        let replaced = match &beginning {
+        let replaced = match beginning {
             Beginning::Replaced(Replacement { from, to, made, grown, .. }) => {
                 Some(serde_json::json!({ "from": from, "to": to, "maps-made": made, "maps-grown": grown }))
             }
@@ -37,16 +69,16 @@ pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
             "replaced-program": replaced,
         }));
     }
-    if let Beginning::Replaced(replacement) = &beginning {
+    if let Beginning::Replaced(replacement) = beginning {
         print::line(&replaced(replacement))?;
     }
-    for (name, mode) in &interfaces {
+    for (name, mode) in interfaces {
         print::line(&format!("attached to {name} ({mode})"))?;
     }
     print::line(&format!(
         "instance {} is up: {services} services, {} of memory locked, pins in {}",
         context.instance.name(),
-        format_size(locked_bytes, BINARY),
+        format_size(*locked_bytes, BINARY),
         context.instance.folder().display(),
     ))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use maglev_core::{
     config::{Config, ConfigErrors},
+    health::Health,
     service::{Backend, BackendState, DEFAULT_WEIGHT, Protocol, Service, Tracking},
 };
 
@@ -46,6 +47,7 @@ pub(super) fn spares(config: &Config) -> Vec<Backend> {
             address: ([10, 82, number, 2], port).into(),
             weight: DEFAULT_WEIGHT,
             state: BackendState::Active,
+            health: Health::Unknown,
         })
         .collect()
 }

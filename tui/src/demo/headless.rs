@@ -6,9 +6,9 @@ use maglev_core::config::Config;
 use maglev_lab::{Load, TcpLoad};
 
 use super::{
-    Arguments, DemoError, configuration::changed_service, interruption::Interruption, report::Report,
-    script::Script, stage::Stage,
+    Arguments, DemoError, configuration::changed_service, report::Report, script::Script, stage::Stage,
 };
+use crate::interruption::Interruption;
 use crate::source::Source;
 
 /// How long a run takes if nothing is said.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use maglev_core::{change::Change, service::Service};
 
-use super::{DemoError, interruption::Interruption, report::change_made};
+use super::{DemoError, report::change_made};
+use crate::interruption::Interruption;
 use crate::{
     command::report::ChangeReport,
     source::{ChangeRequest, Source},

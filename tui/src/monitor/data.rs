@@ -282,12 +282,19 @@ pub fn service_of(sample: &ServiceSample) -> Service {
         tracking: sample.tracking,
         settle_time: sample.settle_time,
         settle_limit: None,
+        health: None,
         backends: sample.backends.iter().map(backend_of).collect(),
     }
 }
 
 fn backend_of(sample: &BackendSample) -> Backend {
-    Backend { name: sample.name.clone(), address: sample.address, weight: sample.weight, state: sample.state }
+    Backend {
+        name: sample.name.clone(),
+        address: sample.address,
+        weight: sample.weight,
+        state: sample.state,
+        health: sample.health,
+    }
 }
 
 /// What a change does, in words: `drain b2`.
@@ -297,6 +304,7 @@ pub fn words_of(change: &Change) -> String {
         Change::SetWeight(name, weight) => {
             format!("give {name} weight {}", number::count(u64::from(*weight)))
         }
+        Change::SetHealth(name, _) => format!("take {name} for {}", change.action()),
         change => format!("{} {}", verb_of(change), change.backend()),
     }
 }
@@ -310,5 +318,6 @@ pub const fn verb_of(change: &Change) -> &'static str {
         Change::Undrain(_) => "enable",
         Change::Remove(_) => "remove",
         Change::SetWeight(..) => "weigh",
+        Change::SetHealth(..) => change.action(),
     }
 }

@@ -206,7 +206,7 @@ impl Balancer {
     }
 
     pub(super) fn sample(&self, now: Duration) -> ServiceSample {
-        let Service { name, address, protocol, forwarding, affinity, tracking, settle_time, .. } =
+        let Service { name, address, protocol, forwarding, affinity, tracking, settle_time, health, .. } =
             &self.service;
         let owned = |id: u32| self.words.iter().filter(|word| word.owner() == id).count();
         let backends = self.members.iter().map(|member| BackendSample {
@@ -215,6 +215,7 @@ impl Balancer {
             address: member.backend.address,
             weight: member.backend.weight,
             state: member.backend.state,
+            health: member.backend.health,
             slots: u32::try_from(owned(member.id)).unwrap_or(u32::MAX),
             counters: member.counters,
             quiet: member.last_packet.map(|at| now.saturating_sub(at)),
@@ -228,6 +229,7 @@ impl Balancer {
             affinity: *affinity,
             tracking: *tracking,
             settle_time: *settle_time,
+            is_checked: health.is_some(),
             counters: self.counters,
             unremembered: 0,
             backends: backends.collect(),

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use maglev_core::health::Health;
 use maglev_core::service::{
     Affinity, Backend, BackendState, DEFAULT_WEIGHT, Forwarding, Protocol, Service, Tracking,
 };
@@ -22,6 +23,7 @@ pub fn demonstration() -> Vec<Service> {
         tracking,
         settle_time: Duration::from_secs(10),
         settle_limit: None,
+        health: None,
         backends: (1..=5).map(|number| backend(number, port)).collect(),
     };
     vec![
@@ -42,5 +44,6 @@ fn backend(number: u8, port: u16) -> Backend {
         address: SocketAddr::from((Ipv4Addr::new(10, 0, 1, 10 + number), port)),
         weight: DEFAULT_WEIGHT,
         state: BackendState::Active,
+        health: Health::Unknown,
     }
 }

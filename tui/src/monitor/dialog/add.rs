@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use maglev_core::{
     change::Change,
+    health::Health,
     service::{Backend, BackendState, DEFAULT_WEIGHT, MAX_NAME},
 };
 use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect, text::Line};
@@ -107,7 +108,13 @@ impl AddForm {
             return Err((1, error));
         };
         let weight = parse_weight(weight.value()).map_err(|error| (2, error))?;
-        Ok(Backend { name: name.to_owned(), address, weight, state: BackendState::Active })
+        Ok(Backend {
+            name: name.to_owned(),
+            address,
+            weight,
+            state: BackendState::Active,
+            health: Health::Unknown,
+        })
     }
 
     pub(super) fn act(&mut self, action: Action, data: &Data) -> Answer {

@@ -390,6 +390,7 @@ const fn consequence(change: &Change) -> &'static str {
             "It gets no new connections. Those that it has stay with it as long as they are used."
         }
         Change::Undrain(_) => "It gets its slots back, and new connections with them.",
+        Change::SetHealth(..) => "Its checks say so.",
         Change::Remove(_) => "It leaves at once, and connections that it still has break.",
         Change::SetWeight(..) => {
             "Its share of the slots changes; connections that are there stay where they are."

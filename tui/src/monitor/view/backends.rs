@@ -2,6 +2,7 @@
 
 use maglev_core::{
     drain::DrainProgress,
+    health::Health,
     sample::{BackendSample, ByHand, ServiceSample},
     service::BackendState,
 };
@@ -116,10 +117,7 @@ impl<'a> Row<'a> {
 /// The share of new connections that a backend's weight calls for.
 #[must_use]
 pub fn due(service: &ServiceSample, backend: &BackendSample) -> f64 {
-    let weight = |backend: &BackendSample| match backend.state {
-        BackendState::Active => f64::from(backend.weight),
-        BackendState::Draining => 0.0,
-    };
+    let weight = |backend: &BackendSample| if backend.gets_flows() { f64::from(backend.weight) } else { 0.0 };
     let sum: f64 = service.backends.iter().map(weight).sum();
     if sum > 0.0 { weight(backend) / sum } else { 0.0 }
 }
@@ -150,9 +148,11 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
             let name = span(format!(" {}", row.backend.name), look.text());
             Line::from(vec![mark(row.colour, row.letter, look), name])
         }),
-        text("STATE", 8, 1, |row, look, _| match row.backend.state {
-            BackendState::Active => span("active", look.active()).into(),
-            BackendState::Draining => span("DRAINING", look.draining()).into(),
+        text("STATE", 8, 1, |row, look, _| match (row.backend.health, row.backend.state) {
+            (Health::Unhealthy, _) => span("DOWN", look.error()).into(),
+            (Health::Kept, BackendState::Active) => span("FAILING", look.warning()).into(),
+            (_, BackendState::Active) => span("active", look.active()).into(),
+            (_, BackendState::Draining) => span("DRAINING", look.draining()).into(),
         }),
         number("WEIGHT", 6, 11, |row, look, _| span(row.backend.weight.to_string(), look.text()).into()),
         number("SLOTS", 6, 10, |row, look, _| span(count(u64::from(row.backend.slots)), look.text()).into()),
@@ -323,6 +323,13 @@ fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer
         count(service.slots.len() as u64),
     );
     let calls = match backend.state {
+        _ if backend.health == Health::Unhealthy => format!(
+            "It is down: its checks fail. It gets nothing, and nothing is held for it, until they succeed again. {owns}; its weight of {} waits.",
+            backend.weight
+        ),
+        BackendState::Active if backend.health == Health::Kept => format!(
+            "Its checks fail, and it keeps its slots: no other backend of the service gets new connections. {owns}."
+        ),
         BackendState::Active => {
             let (weight, due, share) = (backend.weight, row.due(), row.share());
             let gets = if row.rates.is_some() {

@@ -1,6 +1,6 @@
 //! The services, and what becomes of packets that are for none.
 
-use maglev_core::{sample::ServiceSample, service::BackendState};
+use maglev_core::sample::ServiceSample;
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use super::{Component, Outcome, ViewName};
@@ -41,7 +41,7 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
         text("PROT", 4, 9, |row, look, _| span(row.service.protocol.word(), look.text()).into()),
         number("ACTIVE", 6, 3, |row, look, _| {
             let backends = &row.service.backends;
-            let active = backends.iter().filter(|backend| backend.state == BackendState::Active).count();
+            let active = backends.iter().filter(|backend| backend.gets_flows()).count();
             let style = if active == 0 { look.error() } else { look.text() };
             span(format!("{active}/{}", backends.len()), style).into()
         }),

@@ -1,4 +1,4 @@
-//! Signals that end a run without a screen: everything is taken down first.
+//! Signals that end a run without a screen, once it has done what is to be done first.
 
 use std::{
     io,
@@ -14,14 +14,14 @@ use signal_hook::{
 
 /// Waits for signals.
 #[derive(Debug)]
-pub(super) struct Interruption {
+pub(crate) struct Interruption {
     signals: Receiver<i32>,
     handle: Handle,
 }
 
 impl Interruption {
     /// From now on, no signal that asks for an end ends the process by itself.
-    pub(super) fn watch() -> io::Result<Self> {
+    pub(crate) fn watch() -> io::Result<Self> {
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
         let handle = signals.handle();
         let (sender, receiver) = channel();
@@ -32,7 +32,7 @@ impl Interruption {
     }
 
     /// Waits until that moment, or for a signal, which it then returns.
-    pub(super) fn wait_until(&self, moment: Instant) -> Option<i32> {
+    pub(crate) fn wait_until(&self, moment: Instant) -> Option<i32> {
         match self.signals.recv_timeout(moment.saturating_duration_since(Instant::now())) {
             Ok(signal) => Some(signal),
             Err(RecvTimeoutError::Timeout) => None,

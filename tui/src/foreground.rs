@@ -1,0 +1,187 @@
+//! `up --foreground`: stays beside a datapath, runs the health checks that its services ask for, and keeps its next hops
+//! as the kernel's routes are. The datapath does not depend on it: when it ends, what it last did stands.
+
+mod check;
+mod checks;
+
+use std::time::{Duration, Instant};
+
+use maglev_core::health::consequences;
+use maglev_probe::{Checked, Datapath, DatapathError, Judged};
+
+use self::checks::Checks;
+use crate::{
+    command::{
+        print,
+        report::{ChangeReport, ChangesReport},
+    },
+    failure::{Failure, in_words},
+    interruption::Interruption,
+};
+
+/// How often outcomes and the state version are looked at.
+const STEP: Duration = Duration::from_millis(100);
+
+/// How often next hops are compared with the kernel's routes and neighbours.
+const NEXT_HOPS: Duration = Duration::from_secs(2);
+
+/// How long what failed is left alone before it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Stays until a signal asks for an end, or the instance is taken down.
+///
+/// # Errors
+///
+/// When another process stays already.
+pub(crate) fn run(datapath: Datapath, json: bool) -> Result<(), Failure> {
+    let watch = datapath.instance().watch()?;
+    let interruption = Interruption::watch().map_err(|error| Failure::of(&error))?;
+    let checks = Checks::new().map_err(|error| Failure::of(&error))?;
+    let mut foreground = Foreground {
+        datapath,
+        json,
+        checks,
+        checked: Vec::new(),
+        state_version: None,
+        next_hops_due: Instant::now(),
+        rest_until: Instant::now(),
+        said: Vec::new(),
+        complaint: None,
+    };
+    foreground.follow()?;
+    foreground.say(&format!(
+        "staying: {} backends are checked; the datapath stays up when this ends",
+        foreground.checks.count()
+    ))?;
+    // Whoever is no service manager has not asked for it.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    let ended = loop {
+        if let Some(signal) = interruption.wait_until(Instant::now() + STEP) {
+            break format!(
+                "ended by signal {signal}: the datapath stays up as it is, and its health is checked no more"
+            );
+        }
+        if !foreground.datapath.is_pinned() {
+            break "the instance was taken down: there is nothing left to stay for".to_owned();
+        }
+        foreground.step()?;
+    };
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    drop(watch);
+    foreground.say(&ended)
+}
+
+struct Foreground {
+    datapath: Datapath,
+    json: bool,
+    checks: Checks,
+    /// What is to be checked, as of `state_version`.
+    checked: Vec<Checked>,
+    state_version: Option<u64>,
+    next_hops_due: Instant,
+    rest_until: Instant,
+    /// What was said of next hops last.
+    said: Vec<String>,
+    /// What went wrong last; it is said once.
+    complaint: Option<String>,
+}
+
+impl Foreground {
+    fn step(&mut self) -> Result<(), Failure> {
+        self.checks.count_outcomes();
+        if Instant::now() >= self.rest_until {
+            match self.keep_up().and_then(|()| self.judge()) {
+                Ok(judged) => {
+                    self.complaint = None;
+                    judged.iter().try_for_each(|judged| self.report(judged))?;
+                }
+                Err(error) => self.complain(&error),
+            }
+        }
+        if Instant::now() >= self.next_hops_due {
+            self.next_hops_due = Instant::now() + NEXT_HOPS;
+            match self.datapath.refresh_next_hops() {
+                Ok(warnings) if warnings == self.said => {}
+                Ok(warnings) => {
+                    print::warnings(&warnings);
+                    self.said = warnings;
+                }
+                Err(error) => self.complain(&error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is to be checked, if that may have changed.
+    fn keep_up(&mut self) -> Result<(), DatapathError> {
+        let version = self.datapath.state_version()?;
+        if self.state_version == Some(version) { Ok(()) } else { self.follow() }
+    }
+
+    fn follow(&mut self) -> Result<(), DatapathError> {
+        let (checked, version) = self.datapath.checked()?;
+        self.checks.follow(&checked);
+        self.checked = checked;
+        // An odd one is of a change that is not over.
+        self.state_version = Some(version).filter(|version| version.is_multiple_of(2));
+        Ok(())
+    }
+
+    /// Does what follows from what the checks have found.
+    fn judge(&mut self) -> Result<Vec<Judged>, DatapathError> {
+        let mut done = Vec::new();
+        for checked in &self.checked {
+            let found = self.checks.found(checked);
+            let verdicts: Vec<_> = found.iter().map(|found| found.verdict.clone()).collect();
+            // The lock is for those who change something.
+            if !consequences(&checked.service, &verdicts).is_empty() {
+                done.extend(self.datapath.judge(&checked.service.name, &found)?);
+            }
+        }
+        Ok(done)
+    }
+
+    fn report(&self, judged: &Judged) -> Result<(), Failure> {
+        let Judged { changes, plan } = judged;
+        if self.json {
+            let changes = changes.iter().enumerate().map(|(place, (change, _))| ChangeReport {
+                action: change.action().to_owned(),
+                service: plan.service.clone(),
+                backend: change.backend().to_owned(),
+                moved: if place == 0 { plan.moved } else { 0 },
+                minimum: if place == 0 { plan.minimum } else { 0 },
+            });
+            let changes: Vec<_> = changes.collect();
+            return if changes.is_empty() { Ok(()) } else { print::json(&ChangesReport { changes }) };
+        }
+        for (place, (change, detail)) in changes.iter().enumerate() {
+            let moved = if place == 0 {
+                format!(
+                    "; {} of {} slots moved, {} at least had to",
+                    plan.moved, plan.table_size, plan.minimum
+                )
+            } else {
+                String::new()
+            };
+            let (service, backend) = (&plan.service, change.backend());
+            print::line(&format!("{service}: {backend} is {}: {detail}{moved}", change.action()))?;
+        }
+        Ok(())
+    }
+
+    /// Says something for people alone.
+    fn say(&self, words: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { print::line(words) }
+    }
+
+    /// Says what went wrong, once; it is tried again.
+    fn complain(&mut self, error: &DatapathError) {
+        let words = in_words(error);
+        if self.complaint.as_ref() != Some(&words) {
+            print::warnings(&[format!("{words}; this is tried again")]);
+        }
+        self.complaint = Some(words);
+        self.state_version = None;
+        self.rest_until = Instant::now() + PAUSE;
+    }
+}
