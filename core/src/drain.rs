@@ -52,6 +52,7 @@ pub fn held_slots(service: &ServiceSample, backend: &BackendSample) -> usize {
 mod tests {
     use super::*;
     use crate::{
+        health::Health,
         sample::{BackendId, Counters, Slots},
         service::{Affinity, Forwarding, Protocol},
     };
@@ -67,6 +68,7 @@ mod tests {
             counters: Counters::default(),
             quiet,
             by_hand: Vec::new(),
+            health: Health::Unknown,
         };
         let service = ServiceSample {
             name: "web".to_owned(),
@@ -78,6 +80,7 @@ mod tests {
             settle_time: Duration::from_secs(10),
             counters: Counters::default(),
             unremembered: 0,
+            is_checked: false,
             backends: vec![backend.clone()],
             slots: Slots {
                 owner: [1, 2, 1].map(BackendId).into(),
