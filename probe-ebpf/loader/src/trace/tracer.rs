@@ -183,9 +183,8 @@ fn filter_of(terms: TraceTerms) -> TraceFilter {
 
 /// One of the tracer's own maps.
 fn own<V: bytemuck::Pod>(ebpf: &Ebpf, name: &str, kind: MapKind) -> Result<KernelMap<u32, V>, DatapathError> {
-    let data = match ebpf.map(name) {
-        Some(Map::Array(data) | Map::PerCpuArray(data)) => data,
-        _ => return Err(no_such_map(name)),
+    let Some(Map::Array(data) | Map::PerCpuArray(data)) = ebpf.map(name) else {
+        return Err(no_such_map(name));
     };
     let descriptor = data.fd().as_fd().try_clone_to_owned();
     let descriptor = descriptor.map_err(|error| DatapathError::of_io(&no_use(name), error))?;
