@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -198,6 +198,12 @@ fn a_replacement_that_is_killed_is_finished_by_the_next() {
     assert_eq!(before.len(), 2);
     let mut connections: Vec<_> = (0..20).map(|_| site.connect()).collect();
 
+    // How long a replacement takes here; it is killed at moments from its beginning to after its end.
+    let begun = Instant::now();
+    document(&up(&site, &scratch, Some(&scratch.object())));
+    document(&up(&site, &scratch, None));
+    let whole = begun.elapsed() / 2;
+
     let mut cut_short = 0;
     for round in 0..24 {
         let object = (round % 2 == 0).then(|| scratch.object());
@@ -212,7 +218,7 @@ fn a_replacement_that_is_killed_is_finished_by_the_next() {
             })
             .unwrap()
             .unwrap();
-        thread::sleep(Duration::from_millis(round * 9));
+        thread::sleep(whole * round / 14);
         let _ = child.kill();
         child.wait().unwrap();
         let found = links(&site);
@@ -247,7 +253,8 @@ fn a_foreign_schema_is_refused_in_words_and_can_be_taken_down() {
     let pin = instance.maps().join("meta").display().to_string();
     for words in [&["status"][..], &["backend", "drain", "--service", "web", "b1"], &[]] {
         let told = refusal(&run(&site, words, None));
-        for part in [pin.as_str(), "schema 7", "knows schema 1", "maglev-top down"] {
+        let known = format!("knows schema {}", maglev_probe_abi::SCHEMA);
+        for part in [pin.as_str(), "schema 7", &known, "maglev-top down"] {
             assert!(told.contains(part), "{words:?}: no {part:?} in {told}");
         }
     }
