@@ -43,6 +43,8 @@ pub struct Plot {
     pub table_size: u32,
     /// `auto`, `native` or `generic`.
     pub attach_mode: &'static str,
+    /// The largest packet between balancer and backends, in bytes.
+    pub backend_mtu: u32,
     /// The weights of the backends that are in service; there are two more hosts than these.
     pub weights: Vec<u16>,
 }
@@ -58,6 +60,7 @@ impl Default for Plot {
             settle_time: "3s",
             table_size: 4093,
             attach_mode: "native",
+            backend_mtu: 1700,
             weights: vec![100; 5],
         }
     }
@@ -87,7 +90,8 @@ impl Site {
     pub fn start(plot: &Plot) -> Option<Self> {
         sweep();
         let count = u8::try_from(plot.weights.len() + 2).expect("a handful of backends");
-        let topology = match Topology::builder().service_addresses([plot.service]).backends(count).build() {
+        let builder = Topology::builder().service_addresses([plot.service]).backends(count);
+        let topology = match builder.backend_mtu(plot.backend_mtu).build() {
             Ok(topology) => topology,
             Err(error) if error.is_permission() => {
                 println!("skipped: {error} (run as root)");

@@ -59,6 +59,7 @@ impl Bench {
             restorer.map_mut("restoration").unwrap().try_into().unwrap();
         let mut record = [0; 24];
         record[..14].copy_from_slice(&frame[..14]);
+        record[14..16].copy_from_slice(&frame[22..24]);
         record[16..20].copy_from_slice(&clients.to_ne_bytes());
         restoration.set(0, record, 0).unwrap();
         Self { name, _scene: scene, restorer, frame, nanoseconds: Vec::new() }

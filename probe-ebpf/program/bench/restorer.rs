@@ -18,7 +18,8 @@ use aya_ebpf::{
 struct Restoration {
     /// The Ethernet header.
     ethernet: [u16; 7],
-    padding: u16,
+    /// Time to live and protocol.
+    time_to_live: u16,
     /// How many clients there are; the address and port of the first one's are in the frame.
     clients: u32,
     /// The client of the last packet.
@@ -45,12 +46,6 @@ struct Front {
 
 const OUTER_LENGTH: i32 = 20;
 
-/// What each packet comes with, which the program under test counts down. Nobody looks at the checksum.
-const TIME_TO_LIVE: u16 = 0x4000_u16.to_be();
-
-/// What stands behind it.
-const PROTOCOL: u16 = 0x00ff_u16.to_be();
-
 /// Restores the frame, and calls the program under test.
 #[xdp(frags)]
 fn restore(context: XdpContext) -> u32 {
@@ -67,7 +62,8 @@ fn restore(context: XdpContext) -> u32 {
     // SAFETY: the map is this program's alone, and one processor runs it.
     let restoration = unsafe { &mut *restoration };
     front.ethernet = restoration.ethernet;
-    front.ipv4[4] = front.ipv4[4] & PROTOCOL | TIME_TO_LIVE;
+    // Whole, and not looked at: part of it has just been written.
+    front.ipv4[4] = restoration.time_to_live;
     let client = restoration.client + 1;
     let client = if client >= restoration.clients { 0 } else { client };
     restoration.client = client;

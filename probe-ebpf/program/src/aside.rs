@@ -72,16 +72,16 @@ fn examine(context: *mut xdp_md, aside: *mut Aside) -> Result<(), Verdict> {
     if kind != Ethernet::IPV4 && kind != Ethernet::IPV6 {
         return Err(Verdict::NotIp);
     }
-    if tags.count == 0 {
-        return examine_ip(&context, kind, aside);
-    }
     aside.tags = tags;
-    tags.take_off(&context, kind).ok_or(Verdict::Malformed)?;
+    if tags.count != 0 {
+        tags.take_off(&context, kind).ok_or(Verdict::Malformed)?;
+    }
     let examined = examine_ip(&context, kind, aside);
     match examined {
-        Ok(()) => aside.packet.tags = tags.count,
+        Ok(()) => aside.packet.tags = aside.tags.count,
         // There is room: they were there before.
-        Err(_) => drop(tags.put_back(&context)),
+        Err(_) if aside.tags.count != 0 => drop(aside.tags.put_back(&context)),
+        Err(_) => {}
     }
     examined
 }

@@ -4,6 +4,7 @@ use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use maglev_probe_abi::DecapVerdict;
 
 use crate::{
+    datagram::{self, Part},
     maps::DECAP_SETTINGS,
     packet::{self, Ethernet, Hardware, Ipv4, Ipv6, protocol},
 };
@@ -42,8 +43,9 @@ fn tunnel(context: &XdpContext) -> Result<Tunnel, DecapVerdict> {
     if !is_for_this_host(ethernet.destination) {
         return Err(DecapVerdict::AnotherHost);
     }
-    let length = outer.length.ok_or(DecapVerdict::Malformed)?;
-    if outer.packet_length < length + inner_length
+    let length = outer.length;
+    if length == 0
+        || outer.packet_length < length + inner_length
         || !packet::reaches(context, Ethernet::LENGTH + outer.packet_length)
     {
         return Err(DecapVerdict::Malformed);
@@ -61,8 +63,8 @@ fn tunnel(context: &XdpContext) -> Result<Tunnel, DecapVerdict> {
 struct Outer {
     /// The protocol of what is inside.
     protocol: u8,
-    /// How long it is; `None` where it contradicts itself, or has but a part of a packet inside.
-    length: Option<usize>,
+    /// How long it is; 0 where it contradicts itself, or has but a part of a packet inside.
+    length: usize,
     /// How long it is with what is inside.
     packet_length: usize,
 }
@@ -75,20 +77,24 @@ impl Outer {
             unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(DecapVerdict::NotATunnel)?;
         Ok(Self {
             protocol: header.protocol,
-            length: if header.is_fragment() { None } else { header.header_length() },
+            length: if header.is_fragment() { 0 } else { header.header_length().unwrap_or(0) },
             packet_length: header.packet_length().into(),
         })
     }
 
-    /// Extension headers are not followed: the balancer puts none there.
+    /// Extension headers are followed: `ip6tnl` of Linux puts destination options there (RFC 2473), the balancer puts none.
     #[inline(always)]
     fn ipv6(context: &XdpContext) -> Result<Self, DecapVerdict> {
         // SAFETY: bytes alone.
         let header: &Ipv6 =
             unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(DecapVerdict::NotATunnel)?;
+        let behind =
+            datagram::extensions::<true>(context, header.next_header, Ethernet::LENGTH + Ipv6::LENGTH)
+                .map_err(|_| DecapVerdict::NotATunnel)?;
+        let is_whole = header.version() == 6 && behind.part == Part::Whole;
         Ok(Self {
-            protocol: header.next_header,
-            length: (header.version() == 6).then_some(Ipv6::LENGTH),
+            protocol: behind.protocol,
+            length: if is_whole { Ipv6::LENGTH + behind.length } else { 0 },
             packet_length: Ipv6::LENGTH + header.payload(),
         })
     }

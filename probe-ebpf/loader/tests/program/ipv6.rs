@@ -228,6 +228,43 @@ fn extension_headers_are_followed_up_to_six() {
 }
 
 #[test]
+fn fragments_follow_their_first_one() {
+    let Some(mut scene) = scene(UDP, |record| record.tracking = maglev_probe_abi::TRACKING_NEVER) else {
+        return;
+    };
+    let whole = datagram(source(1));
+    // The place of a fragment, whether others follow, and the identification; the next header of a later one may be any.
+    let fragment = |next: u8, place: u16, identification: u8, payload: &[u8]| {
+        let mut header = vec![next, 0];
+        header.extend(place.to_be_bytes());
+        header.extend([0, 0, 0, identification]);
+        let mut frame = [&whole[..ETHERNET + HEADER], &header, payload].concat();
+        let length = u16::try_from(frame.len() - ETHERNET - HEADER).unwrap();
+        frame[18..20].copy_from_slice(&length.to_be_bytes());
+        frame[20] = FRAGMENT;
+        frame
+    };
+    let mut datagram = whole[ETHERNET + HEADER..].to_vec();
+    datagram[4..6].copy_from_slice(&1400_u16.to_be_bytes());
+    let first = fragment(17, 1, 5, &datagram);
+    let later = fragment(DESTINATION_OPTIONS, 2 << 3, 5, &[7; 40]);
+    assert_eq!(scene.programs.balance(&later), passed("fragment-without-first", &later));
+    for piece in [&first, &later] {
+        let outcome = scene.programs.balance(piece);
+        assert_eq!(outcome.verdict, "transmitted");
+        assert_eq!(outcome.frame[54..], routed(&piece[14..]));
+        let outer = Ipv6HeaderSlice::from_slice(&outcome.frame[14..]).unwrap();
+        assert_eq!(outer.destination_addr(), backend(1));
+        scene.give_all(|_| SlotWord::new(2, 0, Epoch::new(0)));
+    }
+    let another = fragment(17, 2 << 3, 6, &[7; 40]);
+    assert_eq!(scene.programs.balance(&another), passed("fragment-without-first", &another));
+    let short = fragment(17, 1, 7, &datagram[..7]);
+    assert_eq!(scene.programs.balance(&short), passed("malformed", &short));
+    assert_eq!(scene.programs.service_counters().packets, 2);
+}
+
+#[test]
 fn what_is_cut_off_or_contradicts_itself_passes_as_it_is() {
     let Some(scene) = scene(TCP, |_| {}) else { return };
     let plain = segment(source(1), false);
@@ -259,6 +296,23 @@ fn whoever_observes_passes_ipv6_and_counts_it() {
     let frame = datagram(source(1));
     assert_eq!(scene.programs.balance(&frame), passed("observed", &frame));
     assert_eq!(scene.programs.backend_counters(1).bytes, frame.len() as u64);
+}
+
+#[test]
+fn outer_extension_headers_come_off_too() {
+    let Some(scene) = scene(TCP, |_| {}) else { return };
+    let sent = scene.programs.balance(&segment(source(1), true)).frame;
+    for kinds in [&[DESTINATION_OPTIONS][..], &[HOP_BY_HOP, DESTINATION_OPTIONS], &[FRAGMENT]] {
+        let extended = extended(&sent, kinds, 0);
+        let received = scene.programs.decapsulate(&extended);
+        assert_eq!(received.verdict, "decapsulated", "{kinds:?}");
+        assert_eq!(received.frame, [&extended[..14], &sent[54..]].concat());
+    }
+    let mut fragment = extended(&sent, &[FRAGMENT], 0);
+    fragment[57] = 1;
+    assert_eq!(scene.programs.decapsulate(&fragment), passed("malformed", &fragment), "others follow");
+    let seven = extended(&sent, &[DESTINATION_OPTIONS; 7], 0);
+    assert_eq!(scene.programs.decapsulate(&seven), passed("not-a-tunnel", &seven));
 }
 
 #[test]
