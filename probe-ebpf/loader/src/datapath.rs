@@ -11,12 +11,12 @@ use maglev_core::{
     seed::HashSeed,
     service::{Backend, Forwarding, Service},
 };
-use maglev_probe_abi::{Meta, PHASE_ENDING, PHASE_RUNNING};
+use maglev_probe_abi::{Meta, PHASE_ENDING, PHASE_RUNNING, map};
 
 use crate::{
     error::DatapathError,
     instance::Instance,
-    kernel::{Access, link_interface},
+    kernel::{Access, KernelMap, MapKind, link_interface},
     maps::Maps,
     network::{
         Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, kept_neighbours, next_hop,
@@ -465,6 +465,10 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
         if Some(&instance) == ending {
             continue;
         }
+        // One of another network namespace needs none here, whatever version made it.
+        if is_elsewhere(&instance) {
+            continue;
+        }
         let datapath = match Datapath::open_in_any_phase(&instance) {
             // It has no maps yet, or none any more, and so no neighbours.
             Err(DatapathError::HalfWay(_) | DatapathError::NotRunning { .. }) => continue,
@@ -485,6 +489,14 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
         forget_neighbour(hop).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether an instance is known to be attached in another network namespace than the calling thread's.
+fn is_elsewhere(instance: &Instance) -> bool {
+    let pin = instance.maps().join(map::META);
+    let meta = KernelMap::<u32, Meta>::open(&pin, MapKind::Array, Access::Read).and_then(|meta| meta.get(&0));
+    let attached = meta.ok().flatten().map_or(0, |meta| meta.network_namespace);
+    attached != 0 && current_namespace().is_ok_and(|here| here != attached)
 }
 
 fn not_resolved(hop: NextHop, error: &io::Error) -> String {
