@@ -169,7 +169,7 @@ fn unknown_keys_are_refused_wherever_they_stand() {
         "table-size",
         "table_size",
         "web.toml:5: services.table_size: unknown key; there may be name, address, protocol, table-size, forwarding, \
-         affinity, tracking, settle-time, settle-limit, backends",
+         affinity, tracking, settle-time, settle-limit, health, backends",
     );
     refused(
         "name = \"web-2\"",
