@@ -427,6 +427,7 @@ mod tests {
             address: "10.0.0.1:80".parse().unwrap(),
             weight: 7,
             state: BackendState::Draining,
+            health: Health::Unknown,
         };
         let mut identity = backend_identity(&one, 1, 9);
         assert_eq!(by_hand(&identity), [ByHand::Added]);
