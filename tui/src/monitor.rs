@@ -5,12 +5,15 @@
 
 pub mod action;
 pub mod colours;
+pub mod command;
 pub mod cycle;
 pub mod data;
 pub mod dialog;
 pub mod history;
 pub mod host;
 pub mod key;
+pub mod keymap;
+pub mod matching;
 pub mod message;
 pub mod model;
 pub mod number;
@@ -122,7 +125,7 @@ impl From<Infallible> for MonitorError {
 pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorError> {
     let theme = Theme::load(options.theme.as_deref().unwrap_or(theme::DEFAULT))?;
     let capability = Capability::detect(options.colour, options.ascii);
-    let look = Look::new(theme, capability);
+    let mut look = Look::new(theme, capability);
 
     let mut data = Data::new(source.identity(), source.seed(), look.half_blocks());
     data.service = options.service;
@@ -136,7 +139,7 @@ pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorEr
     let mut host = TerminalHost::start(&tty, source, model.data.interval, options.on_abandon)?;
     let session = Session::enter(tty)?;
     let mut terminal = Terminal::new(screen)?;
-    let ended = cycle::run(&mut terminal, &look, &mut model, &mut host.during(&session));
+    let ended = cycle::run(&mut terminal, &mut look, &mut model, &mut host.during(&session));
     // First the screen, then the rest: whatever ends slowly does so where it can be seen.
     drop(session);
     drop(host);

@@ -6,10 +6,14 @@ use ratatui::{Terminal, layout::Size};
 
 use super::{
     Ended, MonitorError,
+    data::NoticeTone,
     message::{Effect, Message, Order},
     model::Model,
 };
-use crate::terminal::{look::Look, screen::Present};
+use crate::{
+    failure::in_words,
+    terminal::{look::Look, screen::Present, theme::Theme},
+};
 
 /// Something that ends a wait.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ pub trait Host {
 /// When the terminal fails otherwise than by being gone, or the source's thread panicked.
 pub fn run<B>(
     terminal: &mut Terminal<B>,
-    look: &Look,
+    look: &mut Look,
     model: &mut Model,
     host: &mut impl Host,
 ) -> Result<(Ended, bool), MonitorError>
@@ -77,7 +81,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn cycle<B>(
     terminal: &mut Terminal<B>,
-    look: &Look,
+    look: &mut Look,
     model: &mut Model,
     host: &mut impl Host,
 ) -> Result<(Ended, bool), MonitorError>
@@ -109,6 +113,10 @@ where
                     Effect::Quit { keep_screen } => return Ok((Ended::Quit, keep_screen)),
                     Effect::Order(order) => host.order(order),
                     Effect::Repaint => repaint(terminal, model)?,
+                    Effect::Theme(name) => match Theme::load(&name) {
+                        Ok(theme) => *look = Look::new(theme, look.capability),
+                        Err(error) => model.data.say(NoticeTone::Error, in_words(&error)),
+                    },
                     Effect::Suspend => {
                         host.suspend()?;
                         repaint(terminal, model)?;

@@ -13,6 +13,7 @@ use ratatui::layout::Size;
 use super::{
     colours::{Colours, natural},
     history::{History, ServiceHistory},
+    keymap::Keymap,
     message::Sampled,
     number,
 };
@@ -60,6 +61,8 @@ pub struct Data {
     pub notice: Option<Notice>,
     /// How many things were asked of the source.
     pub requests: u64,
+    /// Which keys stand for what.
+    pub keymap: Keymap,
 }
 
 /// Something that is said in the status bar until something else is.
@@ -146,6 +149,7 @@ impl Data {
             failure: None,
             notice: None,
             requests: 0,
+            keymap: Keymap::default(),
         }
     }
 

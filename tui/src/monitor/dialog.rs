@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod field;
+pub mod palette;
 pub mod panel;
 pub mod preview;
 pub mod search;
@@ -10,7 +11,13 @@ pub mod weight;
 use maglev_core::change::Change;
 use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect};
 
-use self::{add::AddForm, preview::Preview, search::SearchForm, weight::WeightForm};
+use self::{
+    add::AddForm,
+    palette::{Choice, PaletteForm},
+    preview::Preview,
+    search::SearchForm,
+    weight::WeightForm,
+};
 use super::{
     action::{Action, Context},
     data::{Data, NoticeTone},
@@ -31,6 +38,8 @@ pub enum Dialog {
     Weight(WeightForm),
     /// What to look for among the slots.
     Search(SearchForm),
+    /// What to do, by its name.
+    Palette(PaletteForm),
 }
 
 /// What came of a key.
@@ -46,9 +55,20 @@ pub enum Answer {
     Order(Order),
     /// It is over: the cursor goes to that slot.
     Found(Found),
+    /// It is over: that is to be done.
+    Chosen(Choice),
 }
 
 impl Dialog {
+    /// The contexts of every dialog.
+    pub const CONTEXTS: [&[Context]; 5] = [
+        Preview::CONTEXTS,
+        AddForm::CONTEXTS,
+        WeightForm::CONTEXTS,
+        SearchForm::CONTEXTS,
+        PaletteForm::CONTEXTS,
+    ];
+
     /// The contexts that its keys are looked up in.
     #[must_use]
     pub const fn contexts(&self) -> &'static [Context] {
@@ -57,6 +77,7 @@ impl Dialog {
             Self::Add(_) => AddForm::CONTEXTS,
             Self::Weight(_) => WeightForm::CONTEXTS,
             Self::Search(_) => SearchForm::CONTEXTS,
+            Self::Palette(_) => PaletteForm::CONTEXTS,
         }
     }
 
@@ -64,7 +85,7 @@ impl Dialog {
     pub fn open(&mut self, data: &mut Data) -> Option<Order> {
         match self {
             Self::Preview(preview) => Some(preview.ask(data)),
-            Self::Add(_) | Self::Weight(_) | Self::Search(_) => None,
+            Self::Add(_) | Self::Weight(_) | Self::Search(_) | Self::Palette(_) => None,
         }
     }
 
@@ -75,6 +96,7 @@ impl Dialog {
             Self::Add(form) => form.act(action, data),
             Self::Weight(form) => form.act(action, data),
             Self::Search(form) => form.act(action, data),
+            Self::Palette(form) => form.act(action),
         }
     }
 
@@ -85,6 +107,7 @@ impl Dialog {
             Self::Add(form) => form.type_key(key),
             Self::Weight(form) => form.type_key(key),
             Self::Search(form) => form.type_key(key),
+            Self::Palette(form) => form.type_key(key),
         }
     }
 
@@ -96,6 +119,7 @@ impl Dialog {
             Self::Add(form) => (form.service(), Vec::new()),
             Self::Weight(form) => (form.service(), vec![form.backend()]),
             Self::Search(form) => (form.service(), Vec::new()),
+            Self::Palette(form) => form.target(),
         }
     }
 
@@ -106,6 +130,7 @@ impl Dialog {
             Self::Add(form) => form.draw(data, look, area, buffer),
             Self::Weight(form) => form.draw(look, area, buffer),
             Self::Search(form) => form.draw(look, area, buffer),
+            Self::Palette(form) => form.draw(look, area, buffer),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// A key, with or without control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     code: KeyCode,
     control: bool,
@@ -36,6 +36,12 @@ impl Key {
         event.code == self.code
             && event.modifiers.contains(KeyModifiers::CONTROL) == self.control
             && !event.modifiers.contains(KeyModifiers::ALT)
+    }
+
+    /// Whether it types a character where something can be typed.
+    #[must_use]
+    pub const fn types(self) -> bool {
+        matches!(self.code, KeyCode::Char(_)) && !self.control
     }
 
     /// What is read when it is pressed.

@@ -45,6 +45,8 @@ pub enum Effect {
     Suspend,
     /// Draw everything anew.
     Repaint,
+    /// Take on another theme, by its name.
+    Theme(String),
     /// Something for the source.
     Order(Order),
 }

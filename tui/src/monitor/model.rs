@@ -9,14 +9,16 @@ use ratatui::{
 };
 
 use super::{
-    action::{self, Action, Context},
+    action::{Action, BINDINGS, Context},
+    command::{Command, Offers},
     data::{Data, NoticeTone},
     dialog::{
         self, Answer, Dialog,
+        palette::{Choice, PaletteForm},
         preview::{Made, Undoing},
     },
     message::{Effect, Message, Order},
-    slots::view::SlotsView,
+    slots::{search, view::SlotsView},
     view::{
         Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
         processors::Processors, services::Services,
@@ -135,7 +137,7 @@ impl Model {
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let contexts = self.contexts();
-        let Some(binding) = action::find(key, contexts) else {
+        let Some(binding) = self.data.keymap.find(key, contexts) else {
             if let Some(dialog) = &mut self.dialog {
                 dialog.type_key(key);
             }
@@ -145,14 +147,19 @@ impl Model {
             return vec![effect];
         }
         if self.dialog.is_some() {
-            return self.answer(binding.action).into_iter().map(Effect::Order).collect();
+            return self.answer(binding.action);
         }
         // Whoever presses a key has read what was said.
         self.data.notice = None;
-        let outcome = match self.act(binding.action) {
+        self.perform(binding.action)
+    }
+
+    /// Does what is asked for, in the view that is open.
+    fn perform(&mut self, action: Action) -> Vec<Effect> {
+        let outcome = match self.act(action) {
             Outcome::Ignored => {
                 let (component, data) = self.component();
-                component.act(binding.action, data)
+                component.act(action, data)
             }
             outcome => outcome,
         };
@@ -194,6 +201,7 @@ impl Model {
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
             Action::Undo => dialog::for_undo(&mut self.data),
+            Action::Palette => Outcome::Ask(Box::new(Dialog::Palette(self.palette()))),
             Action::QuitKeepingScreen => Outcome::Effect(Effect::Quit { keep_screen: true }),
             _ => Outcome::Ignored,
         }
@@ -204,9 +212,9 @@ impl Model {
         Outcome::Effect(Effect::Order(Order::Interval(self.data.interval)))
     }
 
-    fn answer(&mut self, action: Action) -> Option<Order> {
-        let answer = self.dialog.as_mut()?.act(action, &mut self.data);
-        match answer {
+    fn answer(&mut self, action: Action) -> Vec<Effect> {
+        let Some(dialog) = &mut self.dialog else { return Vec::new() };
+        let order = match dialog.act(action, &mut self.data) {
             Answer::Stay => None,
             Answer::Close => {
                 self.dialog = None;
@@ -219,6 +227,63 @@ impl Model {
                 self.slots.find(found);
                 None
             }
+            Answer::Chosen(choice) => {
+                self.dialog = None;
+                return self.run(choice);
+            }
+        };
+        order.into_iter().map(Effect::Order).collect()
+    }
+
+    /// Everything that can be done here.
+    fn palette(&self) -> PaletteForm {
+        let offers = Offers::new(self.contexts(), &self.data);
+        PaletteForm::new(offers, self.data.service.clone(), self.shown().subject(&self.data))
+    }
+
+    /// Does what was chosen in the palette.
+    fn run(&mut self, choice: Choice) -> Vec<Effect> {
+        match choice.command {
+            Command::Action(action) => {
+                if let Some(effect) = always(action) {
+                    return vec![effect];
+                }
+                let changes = BINDINGS.iter().any(|binding| binding.action == action && binding.changes);
+                let now = (self.data.service.as_ref(), self.shown().subject(&self.data));
+                if changes && now != (choice.service.as_ref(), choice.backend.clone()) {
+                    let text = "what was chosen is another one by now: nothing was done";
+                    self.data.say(NoticeTone::Warning, text);
+                    return Vec::new();
+                }
+                return self.perform(action);
+            }
+            Command::Theme(name) => return vec![Effect::Theme(name)],
+            Command::Service(name) => {
+                self.data.service = Some(name);
+                self.data.keep_choice();
+            }
+            Command::Backend(name) if self.active == ViewName::Slots => {
+                self.go_to_slot(&format!("backend {name}"));
+            }
+            Command::Backend(name) => {
+                self.data.backend = Some(name);
+                self.data.keep_choice();
+                self.active = ViewName::Backends;
+            }
+            Command::Slot(words) => self.go_to_slot(&words),
+        }
+        Vec::new()
+    }
+
+    fn go_to_slot(&mut self, words: &str) {
+        match search::find(&self.data, words) {
+            Ok(found) => {
+                self.active = ViewName::Slots;
+                // The view takes another service for another table, and begins anew.
+                self.refresh();
+                self.slots.find(found);
+            }
+            Err(error) => self.data.say(NoticeTone::Warning, error),
         }
     }
 

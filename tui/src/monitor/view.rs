@@ -100,6 +100,11 @@ pub trait Component {
     /// Looks at what changed, so that drawing has nothing left to work out.
     fn refresh(&mut self, _data: &Data) {}
 
+    /// The backend that a change would be made to.
+    fn subject(&self, _data: &Data) -> Option<String> {
+        None
+    }
+
     /// Draws itself, and changes nothing.
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer);
 }

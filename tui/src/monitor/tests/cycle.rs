@@ -62,8 +62,8 @@ fn run(batches: impl IntoIterator<Item = VecDeque<Event>>) -> (Ended, Script, St
     let mut bench = Bench::new(ViewName::Backends).after(2);
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     let mut script = Script { batches: batches.into_iter().collect(), orders: Vec::new(), suspended: 0 };
-    let look = look(ColourDepth::Indexed, Glyphs::Unicode);
-    let (ended, _) = cycle::run(&mut terminal, &look, &mut bench.model, &mut script).unwrap();
+    let mut look = look(ColourDepth::Indexed, Glyphs::Unicode);
+    let (ended, _) = cycle::run(&mut terminal, &mut look, &mut bench.model, &mut script).unwrap();
     (ended, script, terminal.backend().to_string())
 }
 

@@ -95,6 +95,7 @@ fn dialogs() {
     snapshot("dialog-drain", bench.press("jd"));
     snapshot("dialog-add", bench.press("<Esc>a"));
     snapshot("dialog-weight", bench.press("<Esc>w"));
+    snapshot("dialog-palette", bench.press("<Esc>:dr"));
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");
     for _ in 0..3 {
         bench.press("jd<Tab><Enter>");

@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 52] = [
+const KEYS: [&str; 53] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -46,6 +46,7 @@ const KEYS: [&str; 52] = [
     "N",
     "m",
     "/",
+    ":",
     "7",
     "h",
     "j",
@@ -70,7 +71,7 @@ const CHANGES: [&str; 6] = [
     "<Esc>e<Tab><Enter>",
     "<Esc>3a<Enter><Tab><Enter>",
     "<Esc>x<Tab><Enter>",
-    "u<Tab><Enter>",
+    "<Esc>u<Tab><Enter>",
     "<Esc>2w5<Enter><Tab><Enter>",
 ];
 
@@ -118,7 +119,7 @@ fn thousands_of_keys() {
     let mut services = demonstration();
     services[0].table_size = 251;
     let mut bench = Bench::of(services, ViewName::Backends, look(ColourDepth::Indexed, Glyphs::Unicode));
-    for step in 0..6000 {
+    for step in 0..7000 {
         bench.press(KEYS[random.usize(..KEYS.len())]);
         match random.u8(..) {
             0..20 => bench.pass(1),

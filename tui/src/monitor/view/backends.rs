@@ -233,6 +233,10 @@ impl Component for Backends {
         self.raster.update(window, slots, history, sample.taken_at);
     }
 
+    fn subject(&self, data: &Data) -> Option<String> {
+        data.backend.clone()
+    }
+
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let Some(service) = data.service() else {
             line(span(" no service", look.faint()), area, buffer);

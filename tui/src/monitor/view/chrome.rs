@@ -167,12 +167,12 @@ pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer
         BINDINGS.iter().filter(move |binding| binding.contexts.contains(context) && !binding.label.is_empty())
     });
     let read_only = data.identity.read_only.is_some();
-    let shown = shown.filter(|binding| !(read_only && binding.changes)).map(|binding| {
+    let shown = shown.filter(|binding| !(read_only && binding.changes)).filter_map(|binding| {
+        let key = data.keymap.keys(binding).first()?;
         let label = if binding.action == Action::Freeze && data.frozen { "unfreeze" } else { binding.label };
-        let keys =
-            [span(binding.keys[0].to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
+        let keys = [span(key.to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
         let last = matches!(binding.action, Action::Help | Action::Quit);
-        (last, keys)
+        Some((last, keys))
     });
     let (last, first): (Vec<_>, Vec<_>) = shown.partition(|(last, _)| *last);
     let width = |keys: &[Span<'_>]| keys.iter().map(Span::width).sum::<usize>();
