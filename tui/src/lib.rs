@@ -9,6 +9,7 @@ mod command;
 pub mod demo;
 pub mod failure;
 pub mod monitor;
+pub mod preferences;
 pub mod simulation;
 pub mod source;
 pub mod terminal;

@@ -26,7 +26,7 @@ use std::{convert::Infallible, io, time::Duration};
 
 use ratatui::{Terminal, buffer::Buffer, layout::Rect};
 
-use self::{data::Data, host::TerminalHost, model::Model, view::ViewName};
+use self::{data::Data, host::TerminalHost, keymap::Keymap, model::Model, view::ViewName};
 use crate::{
     source::Source,
     terminal::{
@@ -58,6 +58,8 @@ pub struct Options {
     pub service: Option<String>,
     /// Whether to leave out the marks that keep a frame from being shown half drawn.
     pub unsynchronised: bool,
+    /// The keys.
+    pub keymap: Keymap,
     /// What to do before the process is ended by force, because its terminal is gone or it was told to end, and the
     /// loop has not ended for seconds.
     pub on_abandon: Option<OnAbandon>,
@@ -129,6 +131,7 @@ pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorEr
 
     let mut data = Data::new(source.identity(), source.seed(), look.half_blocks());
     data.service = options.service;
+    data.keymap = options.keymap;
     if let Some(interval) = options.interval {
         data.interval = interval;
     }

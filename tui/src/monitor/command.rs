@@ -49,7 +49,7 @@ pub struct Entry {
 /// A word that another has to follow.
 #[derive(Clone, Debug)]
 struct Word {
-    word: &'static str,
+    first: &'static str,
     /// What has to follow.
     what: &'static str,
     description: &'static str,
@@ -87,10 +87,10 @@ impl Offers {
         }
         let words = words(data);
         entries.extend(words.iter().map(|word| Entry {
-            name: format!("{} {}", word.word, word.what),
+            name: format!("{} {}", word.first, word.what),
             keys: String::new(),
             description: word.description.to_owned(),
-            does: Does::More(format!("{} ", word.word)),
+            does: Does::More(format!("{} ", word.first)),
         }));
         Self { entries, words }
     }
@@ -100,7 +100,7 @@ impl Offers {
     pub fn answers(&self, typed: &str) -> Vec<Entry> {
         let typed = typed.trim_start();
         let word = typed.split_once(' ').and_then(|(first, rest)| {
-            let word = self.words.iter().find(|word| word.word == first)?;
+            let word = self.firsts.iter().find(|word| word.first == first)?;
             Some((word, rest.trim()))
         });
         if let Some((word, rest)) = word {
@@ -116,15 +116,15 @@ impl Offers {
 impl Word {
     fn answers(&self, rest: &str) -> Vec<Entry> {
         let entry = |argument: &str| Entry {
-            name: format!("{} {argument}", self.word),
+            name: format!("{} {argument}", self.first),
             keys: String::new(),
             description: self.description.to_owned(),
             does: Does::Run((self.command)(argument)),
         };
         if self.offers.is_empty() {
             let nothing = Entry {
-                name: format!("{} {}", self.word, self.what),
-                does: Does::More(format!("{} ", self.word)),
+                name: format!("{} {}", self.first, self.what),
+                does: Does::More(format!("{} ", self.first)),
                 ..entry("")
             };
             return vec![if rest.is_empty() { nothing } else { entry(rest) }];
@@ -143,7 +143,7 @@ fn words(data: &Data) -> Vec<Word> {
         .service()
         .map(|service| service.backends.iter().map(|backend| owned(&backend.name)).collect())
         .unwrap_or_default();
-    let word = |word, what, description, offers, command| Word { word, what, description, offers, command };
+    let word = |first, what, description, offers, command| Word { first, what, description, offers, command };
     vec![
         word("service", "NAME", "choose a service", services, |name| Command::Service(name.to_owned())),
         word("backend", "NAME", "choose a backend; among slots, go to its hottest", backends, |name| {
