@@ -13,6 +13,7 @@ pub mod history;
 pub mod host;
 pub mod key;
 pub mod keymap;
+pub mod list;
 pub mod matching;
 pub mod message;
 pub mod model;

@@ -89,6 +89,14 @@ pub enum Action {
     PreviousSettling,
     /// The slot that is hit most.
     Hottest,
+    /// The rows alone that hold some words.
+    Filter,
+    /// All rows again.
+    ClearFilter,
+    /// Sort by the next column.
+    SortByNext,
+    /// The same order, the other way round.
+    ReverseOrder,
     /// The slot of a number, of a flow, or of a backend.
     Search,
     /// The next field or button.
@@ -138,6 +146,8 @@ pub enum Context {
     Fields,
     /// While it is said what to look for.
     Search,
+    /// While it is said which rows to show.
+    Filter,
     /// While something is chosen by its name.
     Palette,
 }
@@ -160,6 +170,7 @@ impl Context {
             Self::Form => "where something is typed",
             Self::Fields => "among several fields",
             Self::Search => "while searching",
+            Self::Filter => "while filtering",
             Self::Palette => "in the palette",
         }
     }
@@ -180,6 +191,7 @@ impl Context {
             Self::Form => "form",
             Self::Fields => "fields",
             Self::Search => "search",
+            Self::Filter => "filter",
             Self::Palette => "palette",
         }
     }
@@ -187,7 +199,7 @@ impl Context {
     /// Whether characters are typed there: none of them can be a key for something else.
     #[must_use]
     pub const fn is_typed_into(self) -> bool {
-        matches!(self, Self::Always | Self::Form | Self::Fields | Self::Search | Self::Palette)
+        matches!(self, Self::Always | Self::Form | Self::Fields | Self::Search | Self::Filter | Self::Palette)
     }
 
     /// Whether it is a part of the views: what has no key there is still in the palette.
@@ -197,7 +209,7 @@ impl Context {
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -209,6 +221,7 @@ impl Context {
         Self::Form,
         Self::Fields,
         Self::Search,
+        Self::Filter,
         Self::Palette,
         Self::Help,
         Self::Always,
@@ -295,10 +308,12 @@ const fn change(
 pub const BINDINGS: &[Binding] = {
     use Action as A;
     use Context::{
-        Always, Backends, Fields, Form, Help, List, Palette, Preview, Search, Services, Slots, Views,
+        Always, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search, Services,
+        Slots, Views,
     };
     use KeyCode as K;
     const MEMBERS: &[Context] = &[Backends, Slots];
+    const LISTS: &[Context] = &[Services, Backends, Events];
     const MOVING: &[Context] = &[List, Slots];
     &[
         binding(A::Open, &[code(K::Enter)], &[Services], "backends", "the backends of the service"),
@@ -348,6 +363,10 @@ pub const BINDINGS: &[Binding] = {
             "find",
             "find a slot by its number, a client's flow, or a backend",
         ),
+        binding(A::Filter, &[letter('/')], LISTS, "filter", "show the rows alone that hold some words"),
+        binding(A::ClearFilter, &[code(K::Esc)], LISTS, "", "show all rows again"),
+        binding(A::SortByNext, &[letter('s')], LISTS, "sort", "sort by the next column"),
+        binding(A::ReverseOrder, &[letter('S')], LISTS, "", "the same order, the other way round"),
         binding(A::Up, &[code(K::Up), letter('k')], MOVING, "", "up"),
         binding(A::Down, &[code(K::Down), letter('j')], MOVING, "", "down"),
         binding(A::Left, &[code(K::Left), letter('h')], &[Slots], "", "left"),
@@ -383,6 +402,8 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Complete, &[code(K::Tab)], &[Palette], "complete", "type the rest of the chosen one"),
         binding(A::Accept, &[code(K::Enter)], &[Palette], "do", "do the chosen one"),
         binding(A::Cancel, &[code(K::Esc)], &[Palette], "cancel", "do nothing"),
+        binding(A::Accept, &[code(K::Enter)], &[Filter], "keep", "keep the filter"),
+        binding(A::Cancel, &[code(K::Esc)], &[Filter], "cancel", "the filter that was there before"),
         binding(A::Accept, &[code(K::Enter)], &[Search], "go", "go there"),
         binding(A::Cancel, &[code(K::Esc)], &[Search], "cancel", "stay where one is"),
         binding(A::Cancel, &[code(K::Esc)], &[Help], "back", "back to where one was"),

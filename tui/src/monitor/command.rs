@@ -12,6 +12,8 @@ use crate::terminal::theme;
 pub enum Command {
     /// What a key would do.
     Action(Action),
+    /// Sort by the column of that heading.
+    Sort(String),
     /// Take on the theme of that name.
     Theme(String),
     /// Choose that service.
@@ -66,9 +68,9 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// What is on offer where those contexts hold.
+    /// What is on offer where those contexts hold, in a list that can be sorted by those columns.
     #[must_use]
-    pub fn new(contexts: &[Context], data: &Data) -> Self {
+    pub fn new(contexts: &[Context], columns: &[&str], data: &Data) -> Self {
         let mut entries = Vec::new();
         for context in contexts {
             let bindings = BINDINGS.iter().filter(|binding| binding.contexts.contains(context));
@@ -85,7 +87,7 @@ impl Offers {
                 });
             }
         }
-        let words = words(data);
+        let words = words(columns, data);
         entries.extend(words.iter().map(|word| Entry {
             name: format!("{} {}", word.first, word.what),
             keys: String::new(),
@@ -100,7 +102,7 @@ impl Offers {
     pub fn answers(&self, typed: &str) -> Vec<Entry> {
         let typed = typed.trim_start();
         let word = typed.split_once(' ').and_then(|(first, rest)| {
-            let word = self.firsts.iter().find(|word| word.first == first)?;
+            let word = self.words.iter().find(|word| word.first == first)?;
             Some((word, rest.trim()))
         });
         if let Some((word, rest)) = word {
@@ -136,7 +138,7 @@ impl Word {
     }
 }
 
-fn words(data: &Data) -> Vec<Word> {
+fn words(columns: &[&str], data: &Data) -> Vec<Word> {
     let owned = |name: &str| name.to_owned();
     let services: Vec<String> = data.services().iter().map(|service| owned(&service.name)).collect();
     let backends: Vec<String> = data
@@ -144,7 +146,7 @@ fn words(data: &Data) -> Vec<Word> {
         .map(|service| service.backends.iter().map(|backend| owned(&backend.name)).collect())
         .unwrap_or_default();
     let word = |first, what, description, offers, command| Word { first, what, description, offers, command };
-    vec![
+    let mut words = vec![
         word("service", "NAME", "choose a service", services, |name| Command::Service(name.to_owned())),
         word("backend", "NAME", "choose a backend; among slots, go to its hottest", backends, |name| {
             Command::Backend(name.to_owned())
@@ -160,5 +162,12 @@ fn words(data: &Data) -> Vec<Word> {
             theme::BUILT_IN.map(|(name, _)| owned(name)).into(),
             |name| Command::Theme(name.to_owned()),
         ),
-    ]
+    ];
+    if !columns.is_empty() {
+        let columns = columns.iter().map(|title| title.to_lowercase()).collect();
+        words.push(word("sort", "COLUMN", "sort by a column", columns, |title| {
+            Command::Sort(title.to_owned())
+        }));
+    }
+    words
 }

@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod field;
+pub mod filter;
 pub mod palette;
 pub mod panel;
 pub mod preview;
@@ -13,6 +14,7 @@ use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect};
 
 use self::{
     add::AddForm,
+    filter::FilterForm,
     palette::{Choice, PaletteForm},
     preview::Preview,
     search::SearchForm,
@@ -40,6 +42,8 @@ pub enum Dialog {
     Search(SearchForm),
     /// What to do, by its name.
     Palette(PaletteForm),
+    /// Which rows of a list to show.
+    Filter(FilterForm),
 }
 
 /// What came of a key.
@@ -57,16 +61,19 @@ pub enum Answer {
     Found(Found),
     /// It is over: that is to be done.
     Chosen(Choice),
+    /// It is over: rows that hold these words are shown.
+    Filter(String),
 }
 
 impl Dialog {
     /// The contexts of every dialog.
-    pub const CONTEXTS: [&[Context]; 5] = [
+    pub const CONTEXTS: [&[Context]; 6] = [
         Preview::CONTEXTS,
         AddForm::CONTEXTS,
         WeightForm::CONTEXTS,
         SearchForm::CONTEXTS,
         PaletteForm::CONTEXTS,
+        FilterForm::CONTEXTS,
     ];
 
     /// The contexts that its keys are looked up in.
@@ -78,6 +85,7 @@ impl Dialog {
             Self::Weight(_) => WeightForm::CONTEXTS,
             Self::Search(_) => SearchForm::CONTEXTS,
             Self::Palette(_) => PaletteForm::CONTEXTS,
+            Self::Filter(_) => FilterForm::CONTEXTS,
         }
     }
 
@@ -85,7 +93,7 @@ impl Dialog {
     pub fn open(&mut self, data: &mut Data) -> Option<Order> {
         match self {
             Self::Preview(preview) => Some(preview.ask(data)),
-            Self::Add(_) | Self::Weight(_) | Self::Search(_) | Self::Palette(_) => None,
+            Self::Add(_) | Self::Weight(_) | Self::Search(_) | Self::Palette(_) | Self::Filter(_) => None,
         }
     }
 
@@ -97,6 +105,7 @@ impl Dialog {
             Self::Weight(form) => form.act(action, data),
             Self::Search(form) => form.act(action, data),
             Self::Palette(form) => form.act(action),
+            Self::Filter(form) => form.act(action),
         }
     }
 
@@ -108,6 +117,7 @@ impl Dialog {
             Self::Weight(form) => form.type_key(key),
             Self::Search(form) => form.type_key(key),
             Self::Palette(form) => form.type_key(key),
+            Self::Filter(form) => form.type_key(key),
         }
     }
 
@@ -120,6 +130,7 @@ impl Dialog {
             Self::Weight(form) => (form.service(), vec![form.backend()]),
             Self::Search(form) => (form.service(), Vec::new()),
             Self::Palette(form) => form.target(),
+            Self::Filter(form) => (form.service(), Vec::new()),
         }
     }
 
@@ -131,6 +142,7 @@ impl Dialog {
             Self::Weight(form) => form.draw(look, area, buffer),
             Self::Search(form) => form.draw(look, area, buffer),
             Self::Palette(form) => form.draw(look, area, buffer),
+            Self::Filter(form) => form.draw(look, area, buffer),
         }
     }
 }

@@ -14,9 +14,11 @@ use super::{
     data::{Data, NoticeTone},
     dialog::{
         self, Answer, Dialog,
+        filter::FilterForm,
         palette::{Choice, PaletteForm},
         preview::{Made, Undoing},
     },
+    list::List,
     message::{Effect, Message, Order},
     slots::{search, view::SlotsView},
     view::{
@@ -58,7 +60,7 @@ impl Model {
             active,
             behind_help: active,
             dialog: None,
-            services: Services,
+            services: Services::default(),
             backends: Backends::default(),
             slots: SlotsView::default(),
             events: Events::default(),
@@ -141,6 +143,10 @@ impl Model {
             if let Some(dialog) = &mut self.dialog {
                 dialog.type_key(key);
             }
+            if let Some(Dialog::Filter(form)) = &self.dialog {
+                let words = form.words().to_owned();
+                self.arrange(|list| list.set_filter(&words));
+            }
             return Vec::new();
         };
         if let Some(effect) = always(binding.action) {
@@ -187,11 +193,11 @@ impl Model {
             Action::Events => Outcome::Go(ViewName::Events),
             Action::Processors => Outcome::Go(ViewName::Processors),
             Action::NextService => {
-                self.data.step_service(1, true);
+                self.data.step_service(1);
                 Outcome::Done
             }
             Action::PreviousService => {
-                self.data.step_service(-1, true);
+                self.data.step_service(-1);
                 Outcome::Done
             }
             Action::Freeze => {
@@ -201,9 +207,41 @@ impl Model {
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
             Action::Undo => dialog::for_undo(&mut self.data),
+            Action::Filter => match self.shown().list() {
+                Some(list) => {
+                    let service = self.data.service.as_deref().unwrap_or_default();
+                    Outcome::Ask(Box::new(Dialog::Filter(FilterForm::new(service, list.filter()))))
+                }
+                None => Outcome::Ignored,
+            },
+            Action::ClearFilter => self.arrange(|list| list.set_filter("")),
+            Action::SortByNext => self.arrange(List::sort_by_next),
+            Action::ReverseOrder => self.arrange(List::reverse),
             Action::Palette => Outcome::Ask(Box::new(Dialog::Palette(self.palette()))),
             Action::QuitKeepingScreen => Outcome::Effect(Effect::Quit { keep_screen: true }),
             _ => Outcome::Ignored,
+        }
+    }
+
+    /// Has the list that is open filter or sort otherwise.
+    fn arrange(&mut self, how: impl FnOnce(&mut List)) -> Outcome {
+        let (component, data) = self.component();
+        let Some(list) = component.list_mut() else { return Outcome::Ignored };
+        how(list);
+        component.refresh(data);
+        Outcome::Done
+    }
+
+    /// Chooses the first row where the filter leaves the chosen one out.
+    fn choose_what_is_shown(&mut self) {
+        let chosen = match self.active {
+            ViewName::Services => self.data.service.clone(),
+            ViewName::Backends => self.data.backend.clone(),
+            _ => None,
+        };
+        let (component, data) = self.component();
+        if component.list().zip(chosen).is_some_and(|(list, chosen)| !list.shows(&chosen)) {
+            component.act(Action::First, data);
         }
     }
 
@@ -227,6 +265,12 @@ impl Model {
                 self.slots.find(found);
                 None
             }
+            Answer::Filter(words) => {
+                self.dialog = None;
+                self.arrange(|list| list.set_filter(&words));
+                self.choose_what_is_shown();
+                None
+            }
             Answer::Chosen(choice) => {
                 self.dialog = None;
                 return self.run(choice);
@@ -237,7 +281,8 @@ impl Model {
 
     /// Everything that can be done here.
     fn palette(&self) -> PaletteForm {
-        let offers = Offers::new(self.contexts(), &self.data);
+        let columns = self.shown().list().map_or(&[][..], List::titles);
+        let offers = Offers::new(self.contexts(), columns, &self.data);
         PaletteForm::new(offers, self.data.service.clone(), self.shown().subject(&self.data))
     }
 
@@ -256,6 +301,9 @@ impl Model {
                     return Vec::new();
                 }
                 return self.perform(action);
+            }
+            Command::Sort(title) => {
+                self.arrange(|list| list.sort_by(&title));
             }
             Command::Theme(name) => return vec![Effect::Theme(name)],
             Command::Service(name) => {
@@ -345,9 +393,10 @@ impl Model {
         let data = &self.data;
         let parts = chrome::Layout::of(Size::new(area.width, area.height));
         chrome::title(data, look, parts.title, buffer);
-        chrome::tabs(self.active, data, look, parts.tabs, buffer);
+        let note = self.shown().list().map(List::note).unwrap_or_default();
+        chrome::tabs(self.active, &note, data, look, parts.tabs, buffer);
         self.shown().draw(data, look, parts.content, buffer);
-        chrome::status(self.active, data, look, parts.status, buffer);
+        chrome::status(self.active, &note, data, look, parts.status, buffer);
         chrome::footer(self.contexts(), data, look, parts.footer, buffer);
         if let Some(dialog) = &self.dialog {
             dialog.draw(data, look, parts.content, buffer);

@@ -3,6 +3,7 @@
 mod bandwidth;
 mod changes;
 mod cycle;
+mod lists;
 mod palette;
 mod rates;
 mod search;

@@ -13,6 +13,7 @@ use super::{
     action::{Action, Context},
     data::Data,
     dialog::Dialog,
+    list::List,
     message::Effect,
 };
 use crate::terminal::look::Look;
@@ -99,6 +100,16 @@ pub trait Component {
 
     /// Looks at what changed, so that drawing has nothing left to work out.
     fn refresh(&mut self, _data: &Data) {}
+
+    /// Its filter and its order, where it is a list that has them.
+    fn list(&self) -> Option<&List> {
+        None
+    }
+
+    /// The same, to be changed.
+    fn list_mut(&mut self) -> Option<&mut List> {
+        None
+    }
 
     /// The backend that a change would be made to.
     fn subject(&self, _data: &Data) -> Option<String> {

@@ -240,7 +240,10 @@ mod tests {
             ("[keys]\ndrain = [\"x\"]\n", "my.toml:2: keys.drain: x is a key for remove in the same place"),
             ("[keys]\ndrain = [\"z\", \"z\"]\n", "my.toml:2: keys.drain: \"z\" stands there twice"),
             ("[keys]\nquit-anywhere = [\"z\"]\n", "my.toml:2: keys.quit-anywhere: \"z\" is typed"),
-            ("[keys]\naccept-in-preview = []\n", "my.toml:2: keys.accept-in-preview: it would be out of reach"),
+            (
+                "[keys]\naccept-in-preview = []\n",
+                "my.toml:2: keys.accept-in-preview: it would be out of reach",
+            ),
             ("theme = ", "my.toml:1: "),
             ("[keys]\ndrain = [\"z\"]\ndrain = [\"y\"]\n", "my.toml:3: "),
         ] {

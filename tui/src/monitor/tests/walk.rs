@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 53] = [
+const KEYS: [&str; 57] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -47,6 +47,10 @@ const KEYS: [&str; 53] = [
     "m",
     "/",
     ":",
+    "s",
+    "s",
+    "S",
+    "b",
     "7",
     "h",
     "j",

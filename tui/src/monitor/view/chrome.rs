@@ -103,8 +103,8 @@ fn totals(data: &Data) -> String {
     format!("{} pkt/s  {} bit/s  {} new/s ", short(packets), short(bits), short(new))
 }
 
-/// Draws the tabs, and which service is chosen.
-pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+/// Draws the tabs, what is otherwise than at first in the list that is open, and which service is chosen.
+pub fn tabs(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let mut spans = vec![Span::raw(" ")];
     for (number, view) in (1..).zip(ViewName::TABS) {
         let style = if view == active { look.selected() } else { look.text() };
@@ -116,6 +116,10 @@ pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut
         spans.push(span(" help ", look.selected()));
         spans.push(Span::raw(" "));
     }
+    if !note.is_empty() {
+        spans.push(span(look.either("│", "|"), look.border()));
+        spans.push(span(format!(" {note} "), look.warning()));
+    }
     if let Some(service) = data.service() {
         let text = format!(" {} {} {}", service.name, service.address, service.protocol);
         spans.push(span(look.either("│", "|"), look.border()));
@@ -125,7 +129,7 @@ pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut
 }
 
 /// Draws what happened last on the left, and what the monitor costs on the right.
-pub fn status(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let left = if let Some(failure) = &data.failure {
         span(format!(" no sample: {failure}"), look.error())
     } else if let Some(notice) = &data.notice {
@@ -139,7 +143,7 @@ pub fn status(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &m
         span(" waiting for the first sample", look.faint())
     } else if area.width < 60 {
         let service = data.service.clone().unwrap_or_default();
-        span(format!(" {} {service}", active.title()), look.faint())
+        span(format!(" {} {service} {note}", active.title()), look.faint())
     } else {
         span("", look.text())
     };
