@@ -57,6 +57,12 @@ pub struct Look {
     /// Draw with ASCII alone
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub ascii: Option<bool>,
+    /// Listen to the mouse
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub mouse: Option<bool>,
+    /// Send less over a thin link: 16 colours, a pixel a cell, and a look each 5 s
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub low_bandwidth: Option<bool>,
     /// How often to look
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,

@@ -41,6 +41,9 @@ use crate::{
     },
 };
 
+/// How often to look where the link to the terminal is a thin one.
+const SELDOM: Duration = Duration::from_secs(5);
+
 /// How the monitor is to be.
 #[expect(missing_debug_implementations, reason = "what is done on abandon cannot be shown")]
 #[derive(Default)]
@@ -59,6 +62,10 @@ pub struct Options {
     pub service: Option<String>,
     /// Whether to leave out the marks that keep a frame from being shown half drawn.
     pub unsynchronised: bool,
+    /// Whether the mouse is listened to from the beginning.
+    pub mouse: bool,
+    /// Whether the link to the terminal is a thin one: less is sent, and less often.
+    pub low_bandwidth: bool,
     /// The keys.
     pub keymap: Keymap,
     /// What to do before the process is ended by force, because its terminal is gone or it was told to end, and the
@@ -128,20 +135,24 @@ impl From<Infallible> for MonitorError {
 pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorError> {
     let theme = Theme::load(options.theme.as_deref().unwrap_or(theme::DEFAULT))?;
     let capability = Capability::detect(options.colour, options.ascii);
-    let mut look = Look::new(theme, capability);
+    let look = Look::new(theme, capability);
+    let mut look = if options.low_bandwidth { look.sparing() } else { look };
 
     let mut data = Data::new(source.identity(), source.seed(), look.half_blocks());
     data.service = options.service;
     data.keymap = options.keymap;
-    if let Some(interval) = options.interval {
-        data.interval = interval;
-    }
+    let thin = options.low_bandwidth.then_some(SELDOM);
+    data.interval = options.interval.or(thin).unwrap_or(data.interval);
+    data.mouse = options.mouse;
     let mut model = Model::new(data, options.view);
 
     let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
-    let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, capability.depth);
+    let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, look.capability.depth);
     let mut host = TerminalHost::start(&tty, source, model.data.interval, options.on_abandon)?;
     let session = Session::enter(tty)?;
+    if options.mouse {
+        session.listen_to_mouse(true)?;
+    }
     let mut terminal = Terminal::new(screen)?;
     let ended = cycle::run(&mut terminal, &mut look, &mut model, &mut host.during(&session));
     // First the screen, then the rest: whatever ends slowly does so where it can be seen.

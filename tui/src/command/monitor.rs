@@ -90,6 +90,8 @@ fn watch(
         ascii: look.ascii.or(preferences.ascii).unwrap_or_default(),
         interval: look.interval.or(preferences.interval),
         service: service.map(str::to_owned),
+        mouse: look.mouse.or(preferences.mouse).unwrap_or_default(),
+        low_bandwidth: look.low_bandwidth.or(preferences.low_bandwidth).unwrap_or_default(),
         keymap: preferences.keymap,
         ..Options::default()
     };

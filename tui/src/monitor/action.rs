@@ -97,6 +97,10 @@ pub enum Action {
     SortByNext,
     /// The same order, the other way round.
     ReverseOrder,
+    /// What is chosen goes into the clipboard.
+    Copy,
+    /// Listen to the mouse, or no more.
+    Mouse,
     /// The slot of a number, of a flow, or of a backend.
     Search,
     /// The next field or button.
@@ -363,9 +367,16 @@ pub const BINDINGS: &[Binding] = {
             "find",
             "find a slot by its number, a client's flow, or a backend",
         ),
-        binding(A::Filter, &[letter('/')], LISTS, "filter", "show the rows alone that hold some words"),
+        binding(A::Filter, &[letter('/')], LISTS, "", "show the rows alone that hold some words"),
         binding(A::ClearFilter, &[code(K::Esc)], LISTS, "", "show all rows again"),
-        binding(A::SortByNext, &[letter('s')], LISTS, "sort", "sort by the next column"),
+        binding(
+            A::Copy,
+            &[letter('y')],
+            &[Services, Backends, Events, Slots],
+            "",
+            "copy what is chosen: an address, a change or a slot in words",
+        ),
+        binding(A::SortByNext, &[letter('s')], LISTS, "", "sort by the next column"),
         binding(A::ReverseOrder, &[letter('S')], LISTS, "", "the same order, the other way round"),
         binding(A::Up, &[code(K::Up), letter('k')], MOVING, "", "up"),
         binding(A::Down, &[code(K::Down), letter('j')], MOVING, "", "down"),
@@ -411,7 +422,7 @@ pub const BINDINGS: &[Binding] = {
             A::Palette,
             &[letter(':')],
             &[Views],
-            "palette",
+            "more",
             "everything that can be done here, by its name",
         ),
         binding(A::Help, &[letter('?'), code(K::F(1))], &[Views], "help", "this help"),
@@ -425,6 +436,7 @@ pub const BINDINGS: &[Binding] = {
         binding(A::NextService, &[letter(']')], &[Views], "service", "the next service"),
         binding(A::PreviousService, &[letter('[')], &[Views], "", "the service before"),
         binding(A::Freeze, &[control('f')], &[Views], "freeze", "take no samples, or take them again"),
+        binding(A::Mouse, &[], &[Views], "", "listen to the mouse, or no more"),
         binding(A::Slower, &[letter('<')], &[Views], "", "look half as often"),
         binding(A::Faster, &[letter('>')], &[Views], "", "look twice as often"),
         binding(A::Quit, &[letter('q')], &[Views], "quit", "leave"),

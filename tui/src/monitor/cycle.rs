@@ -42,6 +42,20 @@ pub trait Host {
     /// Asks something of the source.
     fn order(&mut self, order: Order);
 
+    /// Listens to the mouse, or no more.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal takes nothing.
+    fn mouse(&mut self, listen: bool) -> io::Result<()>;
+
+    /// Puts a text into the terminal's clipboard.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal takes nothing.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+
     /// Gives the terminal back, stops the process, and takes the terminal over again when it goes on.
     ///
     /// # Errors
@@ -113,8 +127,10 @@ where
                     Effect::Quit { keep_screen } => return Ok((Ended::Quit, keep_screen)),
                     Effect::Order(order) => host.order(order),
                     Effect::Repaint => repaint(terminal, model)?,
+                    Effect::Mouse(listen) => host.mouse(listen)?,
+                    Effect::Copy(text) => host.copy(&text)?,
                     Effect::Theme(name) => match Theme::load(&name) {
-                        Ok(theme) => *look = Look::new(theme, look.capability),
+                        Ok(theme) => *look = look.with_theme(theme),
                         Err(error) => model.data.say(NoticeTone::Error, in_words(&error)),
                     },
                     Effect::Suspend => {

@@ -61,6 +61,8 @@ pub struct Data {
     pub notice: Option<Notice>,
     /// How many things were asked of the source.
     pub requests: u64,
+    /// Whether the mouse is listened to.
+    pub mouse: bool,
     /// Which keys stand for what.
     pub keymap: Keymap,
 }
@@ -149,6 +151,7 @@ impl Data {
             failure: None,
             notice: None,
             requests: 0,
+            mouse: false,
             keymap: Keymap::default(),
         }
     }

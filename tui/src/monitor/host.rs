@@ -14,7 +14,7 @@ use super::{
 use crate::{
     source::Source,
     terminal::{
-        input::InputThread,
+        input::{Input, InputThread},
         session::Session,
         signals::{Signal, SignalThread, stop_here},
         tty::Tty,
@@ -76,8 +76,12 @@ impl TerminalHost {
             signals.send(Wake::Event(event)).is_ok()
         })?;
         let keys = sender.clone();
-        let input = InputThread::start(tty.try_clone()?, move |key| {
-            keys.send(Wake::Event(Event::Message(Message::Key(key)))).is_ok()
+        let input = InputThread::start(tty.try_clone()?, move |input| {
+            let message = match input {
+                Input::Key(key) => Message::Key(key),
+                Input::Mouse(mouse) => Message::Mouse(mouse),
+            };
+            keys.send(Wake::Event(Event::Message(message))).is_ok()
         })?;
         let sampler = Sampler::start(source, interval, move |report| tell(&sender, report))?;
         Ok(Self { wakes, sampler, _input: input, _signals: signals, _watchdog: watchdog })
@@ -127,6 +131,14 @@ impl Host for During<'_> {
 
     fn order(&mut self, order: Order) {
         self.host.sampler.order(order);
+    }
+
+    fn mouse(&mut self, listen: bool) -> io::Result<()> {
+        self.session.listen_to_mouse(listen)
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.session.copy(text)
     }
 
     fn suspend(&mut self) -> io::Result<()> {

@@ -75,7 +75,7 @@ impl List {
 
     /// Shows the rows alone that hold these words.
     pub fn set_filter(&mut self, words: &str) {
-        self.filter = words.trim().to_owned();
+        words.trim().clone_into(&mut self.filter);
         self.held_until = None;
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ratatui::{
     buffer::Buffer,
-    crossterm::event::KeyEvent,
-    layout::{Rect, Size},
+    crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind},
+    layout::{Position, Rect, Size},
 };
 
 use super::{
@@ -98,6 +98,7 @@ impl Model {
         let mut effects = Vec::new();
         match message {
             Message::Key(key) => effects.extend(self.key(key)),
+            Message::Mouse(event) => effects.extend(self.mouse(event)),
             Message::Resize(size) => self.data.size = size,
             Message::Sampled(sampled) => {
                 self.data.add(*sampled);
@@ -180,6 +181,38 @@ impl Model {
         }
     }
 
+    /// What the mouse does: a press chooses, the wheel moves or zooms. While a dialog is open it does nothing.
+    fn mouse(&mut self, event: MouseEvent) -> Vec<Effect> {
+        if self.dialog.is_some() {
+            return Vec::new();
+        }
+        let place = Position::new(event.column, event.row);
+        let parts = chrome::Layout::of(self.data.size);
+        let inside = parts.content.contains(place);
+        match event.kind {
+            MouseEventKind::Down(MouseButton::Left) if parts.tabs.contains(place) => {
+                if let Some(view) = chrome::tab_at(place.x) {
+                    self.go(view);
+                }
+            }
+            MouseEventKind::Down(MouseButton::Left) if inside => {
+                let (component, data) = self.component();
+                component.click(place, parts.content, data);
+            }
+            MouseEventKind::ScrollUp | MouseEventKind::ScrollDown if inside => {
+                let action = self.shown().wheel(event.kind == MouseEventKind::ScrollUp);
+                // It zooms in on what is under it.
+                if action == Action::ZoomIn {
+                    let (component, data) = self.component();
+                    component.click(place, parts.content, data);
+                }
+                return self.perform(action);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
     /// What means the same in every view.
     fn act(&mut self, action: Action) -> Outcome {
         match action {
@@ -217,6 +250,23 @@ impl Model {
             Action::ClearFilter => self.arrange(|list| list.set_filter("")),
             Action::SortByNext => self.arrange(List::sort_by_next),
             Action::ReverseOrder => self.arrange(List::reverse),
+            Action::Copy => match self.shown().copied(&self.data) {
+                Some(text) => {
+                    self.data.say(NoticeTone::Good, format!("to the clipboard: {text}"));
+                    Outcome::Effect(Effect::Copy(text))
+                }
+                None => Outcome::Ignored,
+            },
+            Action::Mouse => {
+                self.data.mouse = !self.data.mouse;
+                let words = if self.data.mouse {
+                    "the mouse is listened to; the terminal's own selecting takes Shift"
+                } else {
+                    "the mouse is the terminal's"
+                };
+                self.data.say(NoticeTone::Good, words);
+                Outcome::Effect(Effect::Mouse(self.data.mouse))
+            }
             Action::Palette => Outcome::Ask(Box::new(Dialog::Palette(self.palette()))),
             Action::QuitKeepingScreen => Outcome::Effect(Effect::Quit { keep_screen: true }),
             _ => Outcome::Ignored,

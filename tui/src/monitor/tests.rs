@@ -4,6 +4,7 @@ mod bandwidth;
 mod changes;
 mod cycle;
 mod lists;
+mod mouse;
 mod palette;
 mod rates;
 mod search;

@@ -7,7 +7,10 @@ pub mod help;
 pub mod processors;
 pub mod services;
 
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+};
 
 use super::{
     action::{Action, Context},
@@ -114,6 +117,19 @@ pub trait Component {
     /// The backend that a change would be made to.
     fn subject(&self, _data: &Data) -> Option<String> {
         None
+    }
+
+    /// What is chosen, as text to take elsewhere.
+    fn copied(&self, _data: &Data) -> Option<String> {
+        None
+    }
+
+    /// Chooses what is at that place of what is drawn in `area`.
+    fn click(&mut self, _place: Position, _area: Rect, _data: &mut Data) {}
+
+    /// What the wheel does: forward, away from the hand, or back.
+    fn wheel(&self, forward: bool) -> Action {
+        if forward { Action::Up } else { Action::Down }
     }
 
     /// Draws itself, and changes nothing.

@@ -1,4 +1,4 @@
-//! Keys, in a thread of their own.
+//! Keys and the mouse, in a thread of their own.
 
 use std::{
     io::{self, PipeReader, PipeWriter},
@@ -7,10 +7,29 @@ use std::{
     time::Duration,
 };
 
-use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind, MouseEvent};
 use rustix::event::PollFlags;
 
 use super::tty::{Readiness, Tty, wait};
+
+/// What came from the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The mouse was pressed, or its wheel turned.
+    Mouse(MouseEvent),
+}
+
+impl Input {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => Some(Self::Key(*key)),
+            Event::Mouse(mouse) => Some(Self::Mouse(*mouse)),
+            _ => None,
+        }
+    }
+}
 
 /// A thread that waits for keys. Dropped, it reads no more.
 #[derive(Debug)]
@@ -20,12 +39,12 @@ pub struct InputThread {
 }
 
 impl InputThread {
-    /// Calls `notify` for each key, in a thread of its own, until `notify` returns false or the terminal is gone.
+    /// Calls `notify` for each key and each press of the mouse, in a thread of its own, until `notify` returns false or the terminal is gone.
     ///
     /// # Errors
     ///
     /// When there is no descriptor or thread to be had.
-    pub fn start(tty: Tty, notify: impl FnMut(KeyEvent) -> bool + Send + 'static) -> io::Result<Self> {
+    pub fn start(tty: Tty, notify: impl FnMut(Input) -> bool + Send + 'static) -> io::Result<Self> {
         let (wake, writer) = io::pipe()?;
         thread::Builder::new().name("keys".to_owned()).spawn(move || {
             // An error here is the terminal's end, and that is the watchdog's to tell.
@@ -39,7 +58,7 @@ impl InputThread {
 ///
 /// The wait is ours, because crossterm's own never returns from a terminal that is gone: it reads nothing, again and
 /// again, at the price of a whole processor.
-fn read_keys(tty: &Tty, wake: &PipeReader, mut notify: impl FnMut(KeyEvent) -> bool) -> io::Result<()> {
+fn read_keys(tty: &Tty, wake: &PipeReader, mut notify: impl FnMut(Input) -> bool) -> io::Result<()> {
     loop {
         let readiness = wait(tty.input().as_fd(), PollFlags::IN, Some(wake.as_fd()), None)?;
         let woken =
@@ -52,9 +71,8 @@ fn read_keys(tty: &Tty, wake: &PipeReader, mut notify: impl FnMut(KeyEvent) -> b
         }
         // Not zero: what crossterm left in the terminal it is not told of again, and the wait above would spin.
         while event::poll(Duration::from_millis(20))? {
-            if let Event::Key(key) = event::read()?
-                && key.kind != KeyEventKind::Release
-                && !notify(key)
+            if let Some(input) = Input::of(&event::read()?)
+                && !notify(input)
             {
                 return Ok(());
             }

@@ -26,11 +26,7 @@ impl FilterForm {
     /// A form for a list that has that filter, while that service is chosen.
     #[must_use]
     pub fn new(service: &str, before: &str) -> Self {
-        Self {
-            service: service.to_owned(),
-            wanted: Field::new("rows with", before),
-            before: before.to_owned(),
-        }
+        Self { service: service.to_owned(), wanted: Field::new("rows", before), before: before.to_owned() }
     }
 
     /// The words typed so far.
@@ -61,7 +57,7 @@ impl FilterForm {
         let lines: Vec<Line<'_>> = vec![
             self.wanted.line(true, 40, look),
             Line::default(),
-            span("Rows that hold these words are shown; none show all.", look.faint()).into(),
+            span("Rows that hold these words are shown.", look.faint()).into(),
         ];
         panel::draw("Filter", lines, &[], look, bottom, buffer);
     }

@@ -42,6 +42,14 @@ impl Host for Script {
         self.orders.push(order);
     }
 
+    fn mouse(&mut self, _listen: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn copy(&mut self, _text: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn suspend(&mut self) -> io::Result<()> {
         self.suspended += 1;
         Ok(())

@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 57] = [
+const KEYS: [&str; 58] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -47,6 +47,7 @@ const KEYS: [&str; 57] = [
     "m",
     "/",
     ":",
+    "y",
     "s",
     "s",
     "S",
@@ -135,6 +136,7 @@ fn thousands_of_keys() {
             30..50 => {
                 bench.press(CHANGES[random.usize(..CHANGES.len())]);
             }
+            50..60 => bench.click(random.u16(..200), random.u16(..60), random.u8(..3)),
             _ => {}
         }
         if step % 7 == 0 {

@@ -8,7 +8,7 @@ use maglev_core::{
 };
 use ratatui::{
     buffer::Buffer,
-    layout::Rect,
+    layout::{Position, Rect},
     style::Style,
     text::{Line, Span},
 };
@@ -252,6 +252,19 @@ impl Component for Backends {
         Some(&mut self.list)
     }
 
+    fn copied(&self, data: &Data) -> Option<String> {
+        data.backend().map(|backend| backend.address.to_string())
+    }
+
+    fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
+        let Some(service) = data.service() else { return };
+        let row = table::row_at(self.rows(data), Parts::of(area, service).table, place.y);
+        let name = row.and_then(|row| self.list.shown().get(row).cloned());
+        if let Some(backend) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
+            data.backend = Some(backend);
+        }
+    }
+
     fn refresh(&mut self, data: &Data) {
         let rows = data.service().into_iter().flat_map(|service| {
             service.backends.iter().map(move |backend| Listed {
@@ -287,23 +300,25 @@ impl Component for Backends {
         let parts = Parts::of(area, service);
         let backends = &service.backends;
         let shown = self.list.shown();
-        let rows = Rows {
-            count: shown.len(),
-            selected: shown.iter().position(|name| Some(name) == data.backend.as_ref()),
-        };
         let row = |index: usize| {
             let name = shown.get(index)?;
             Some(Row::of(data, service, backends.iter().find(|backend| backend.name == *name)?))
         };
         let name = backends.iter().map(|backend| backend.name.chars().count() + 2).max().unwrap_or(0);
         let name = u16::try_from(name.clamp(8, 24)).unwrap_or(24);
-        table::draw(&columns(name), rows, row, look, parts.table, buffer);
+        table::draw(&columns(name), self.rows(data), row, look, parts.table, buffer);
         details(data, service, look, parts.details, buffer);
         self.draw_map(data, service, look, &parts, buffer);
     }
 }
 
 impl Backends {
+    fn rows(&self, data: &Data) -> Rows {
+        let shown = self.list.shown();
+        let selected = shown.iter().position(|name| Some(name) == data.backend.as_ref());
+        Rows { count: shown.len(), selected }
+    }
+
     /// Who owns the slots, in the colours of the rows above.
     fn draw_map(
         &self,

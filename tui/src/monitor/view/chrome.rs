@@ -128,6 +128,18 @@ pub fn tabs(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, 
     line(Line::from(spans), area, buffer);
 }
 
+/// The view whose tab is drawn at that column.
+#[must_use]
+pub fn tab_at(x: u16) -> Option<ViewName> {
+    let mut left = 1;
+    ViewName::TABS.into_iter().find(|view| {
+        let begins = left;
+        // Its number, its title between blanks, and one between tabs.
+        left += 4 + u16::try_from(view.title().len()).unwrap_or(0);
+        (begins..left - 1).contains(&x)
+    })
+}
+
 /// Draws what happened last on the left, and what the monitor costs on the right.
 pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let left = if let Some(failure) = &data.failure {

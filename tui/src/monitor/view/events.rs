@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use maglev_core::sample::Event;
-use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    text::Line,
+};
 
 use super::{Component, Outcome};
 use crate::{
@@ -82,6 +86,10 @@ fn columns<'a>() -> Vec<Column<&'a Event>> {
 }
 
 impl Events {
+    fn rows(&self) -> Rows {
+        Rows { count: self.list.shown().len(), selected: Some(self.position()) }
+    }
+
     /// Where the chosen one stands; at the top where none is chosen.
     fn position(&self) -> usize {
         let place = |chosen: u64| self.list.shown().iter().position(|name| *name == chosen.to_string());
@@ -117,6 +125,29 @@ impl Component for Events {
         Some(&mut self.list)
     }
 
+    fn copied(&self, data: &Data) -> Option<String> {
+        let sequence: u64 = self.list.shown().get(self.position())?.parse().ok()?;
+        let event = latest_first(data).find(|event| event.sequence == sequence)?;
+        Some(format!(
+            "{} {} {} {}: moved {} of at least {}, by {}",
+            clock(event.at),
+            event.action,
+            event.service,
+            event.backend,
+            event.moved,
+            event.minimum,
+            event.actor
+        ))
+    }
+
+    fn click(&mut self, place: Position, area: Rect, _data: &mut Data) {
+        let row = table::row_at(self.rows(), area, place.y);
+        let name = row.and_then(|row| self.list.shown().get(row).cloned());
+        if let Some(name) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
+            self.chosen = name.parse().ok();
+        }
+    }
+
     fn refresh(&mut self, data: &Data) {
         let rows = latest_first(data).map(|event| Listed {
             name: event.sequence.to_string(),
@@ -141,11 +172,10 @@ impl Component for Events {
             return;
         }
         let shown = self.list.shown();
-        let rows = Rows { count: shown.len(), selected: Some(self.position()) };
         let row = |index: usize| {
             let sequence: u64 = shown.get(index)?.parse().ok()?;
             latest_first(data).find(|event| event.sequence == sequence)
         };
-        table::draw(&columns(), rows, row, look, area, buffer);
+        table::draw(&columns(), self.rows(), row, look, area, buffer);
     }
 }

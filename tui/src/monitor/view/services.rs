@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use maglev_core::{sample::ServiceSample, service::BackendState};
-use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    text::Line,
+};
 
 use super::{Component, Outcome, ViewName};
 use crate::{
@@ -146,6 +150,20 @@ impl Component for Services {
         Some(&mut self.list)
     }
 
+    fn copied(&self, data: &Data) -> Option<String> {
+        data.service().map(|service| service.address.to_string())
+    }
+
+    fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
+        let (table, _) = parts(data.services(), area);
+        let row = table::row_at(self.rows(data), table, place.y);
+        let name = row.and_then(|row| self.list.shown().get(row).cloned());
+        if let Some(service) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
+            data.service = Some(service);
+            data.keep_choice();
+        }
+    }
+
     fn refresh(&mut self, data: &Data) {
         let rows = data.services().iter().map(|service| Listed {
             name: service.name.clone(),
@@ -159,22 +177,31 @@ impl Component for Services {
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let services = data.services();
         let shown = self.list.shown();
-        let rows = Rows {
-            count: shown.len(),
-            selected: shown.iter().position(|name| Some(name) == data.service.as_ref()),
-        };
-        let wanted = u16::try_from(services.len() + 2).unwrap_or(u16::MAX);
-        let words = if area.height >= 10 { 5 } else { 0 };
-        let (top, bottom) = split_bottom(area, area.height.saturating_sub(wanted).max(words));
+        let (top, bottom) = parts(services, area);
         let row = |index: usize| {
             let name = shown.get(index)?;
             Some(Row::of(data, services.iter().find(|service| service.name == *name)?))
         };
         let name =
             services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, 20);
-        table::draw(&columns(u16::try_from(name).unwrap_or(20)), rows, row, look, top, buffer);
+        table::draw(&columns(u16::try_from(name).unwrap_or(20)), self.rows(data), row, look, top, buffer);
         verdicts(data, look, bottom, buffer);
     }
+}
+
+impl Services {
+    fn rows(&self, data: &Data) -> Rows {
+        let shown = self.list.shown();
+        let selected = shown.iter().position(|name| Some(name) == data.service.as_ref());
+        Rows { count: shown.len(), selected }
+    }
+}
+
+/// Where the table goes, and the verdicts below it.
+fn parts(services: &[ServiceSample], area: Rect) -> (Rect, Rect) {
+    let wanted = u16::try_from(services.len() + 2).unwrap_or(u16::MAX);
+    let words = if area.height >= 10 { 5 } else { 0 };
+    split_bottom(area, area.height.saturating_sub(wanted).max(words))
 }
 
 /// What became of packets, word by word; and what could not be remembered, for that is a loss that nothing else tells.
