@@ -31,11 +31,13 @@ use self::{data::Data, host::TerminalHost, keymap::Keymap, model::Model, view::V
 use crate::{
     source::Source,
     terminal::{
+        background,
         capability::{Capability, ColourChoice},
+        late::LateAnswer,
         look::Look,
         screen::Screen,
         session::Session,
-        theme::{self, Theme, ThemeError},
+        theme::{Theme, ThemeError},
         tty::Tty,
         watchdog::OnAbandon,
     },
@@ -48,8 +50,10 @@ const SELDOM: Duration = Duration::from_secs(5);
 #[expect(missing_debug_implementations, reason = "what is done on abandon cannot be shown")]
 #[derive(Default)]
 pub struct Options {
-    /// The name of a theme, or its file; dark where none is given.
+    /// The name of a theme, or its file; dark or light, as the terminal is, where none is given.
     pub theme: Option<String>,
+    /// How long the terminal may take to say which it is; a tenth of a second where nothing is said.
+    pub patience: Option<Duration>,
     /// How many colours to use.
     pub colour: ColourChoice,
     /// Whether to do without blocks and lines even where the locale has them.
@@ -133,8 +137,17 @@ impl From<Infallible> for MonitorError {
 ///
 /// When there is no terminal or no such theme, or when the source's thread panicked.
 pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorError> {
-    let theme = Theme::load(options.theme.as_deref().unwrap_or(theme::DEFAULT))?;
+    let chosen = options.theme.as_deref().map(Theme::load).transpose()?;
     let capability = Capability::detect(options.colour, options.ascii);
+    let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
+    let (theme, awaited) = match chosen {
+        Some(theme) => (theme, false),
+        None => {
+            let patience = options.patience.unwrap_or(background::PATIENCE);
+            let (name, awaited) = background::theme(&tty, capability.depth, patience)?;
+            (Theme::load(name)?, awaited)
+        }
+    };
     let look = Look::new(theme, capability);
     let mut look = if options.low_bandwidth { look.sparing() } else { look };
 
@@ -146,9 +159,9 @@ pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorEr
     data.mouse = options.mouse;
     let mut model = Model::new(data, options.view);
 
-    let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
     let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, look.capability.depth);
-    let mut host = TerminalHost::start(&tty, source, model.data.interval, options.on_abandon)?;
+    let mut host =
+        TerminalHost::start(&tty, source, model.data.interval, LateAnswer::new(awaited), options.on_abandon)?;
     let session = Session::enter(tty)?;
     if options.mouse {
         session.listen_to_mouse(true)?;

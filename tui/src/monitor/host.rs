@@ -15,6 +15,7 @@ use crate::{
     source::Source,
     terminal::{
         input::{Input, InputThread},
+        late::LateAnswer,
         session::Session,
         signals::{Signal, SignalThread, stop_here},
         tty::Tty,
@@ -41,7 +42,7 @@ pub struct TerminalHost {
 }
 
 impl TerminalHost {
-    /// Starts them.
+    /// Starts them; keys that `late` takes for the terminal's answer are none.
     ///
     /// # Errors
     ///
@@ -50,6 +51,7 @@ impl TerminalHost {
         tty: &Tty,
         source: Box<dyn Source>,
         interval: Duration,
+        late: LateAnswer,
         on_abandon: Option<OnAbandon>,
     ) -> io::Result<Self> {
         let (sender, wakes) = mpsc::channel();
@@ -76,7 +78,7 @@ impl TerminalHost {
             signals.send(Wake::Event(event)).is_ok()
         })?;
         let keys = sender.clone();
-        let input = InputThread::start(tty.try_clone()?, move |input| {
+        let input = InputThread::start(tty.try_clone()?, late, move |input| {
             let message = match input {
                 Input::Key(key) => Message::Key(key),
                 Input::Mouse(mouse) => Message::Mouse(mouse),
