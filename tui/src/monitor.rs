@@ -47,6 +47,7 @@ use crate::{
 const SELDOM: Duration = Duration::from_secs(5);
 
 /// How the monitor is to be.
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line of its own")]
 #[expect(missing_debug_implementations, reason = "what is done on abandon cannot be shown")]
 #[derive(Default)]
 pub struct Options {
@@ -140,13 +141,12 @@ pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorEr
     let chosen = options.theme.as_deref().map(Theme::load).transpose()?;
     let capability = Capability::detect(options.colour, options.ascii);
     let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
-    let (theme, awaited) = match chosen {
-        Some(theme) => (theme, false),
-        None => {
-            let patience = options.patience.unwrap_or(background::PATIENCE);
-            let (name, awaited) = background::theme(&tty, capability.depth, patience)?;
-            (Theme::load(name)?, awaited)
-        }
+    let (theme, awaited) = if let Some(theme) = chosen {
+        (theme, false)
+    } else {
+        let patience = options.patience.unwrap_or(background::PATIENCE);
+        let (name, awaited) = background::theme(&tty, capability.depth, patience)?;
+        (Theme::load(name)?, awaited)
     };
     let look = Look::new(theme, capability);
     let mut look = if options.low_bandwidth { look.sparing() } else { look };

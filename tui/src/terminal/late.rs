@@ -41,7 +41,6 @@ impl LateAnswer {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let state = std::mem::replace(&mut self.state, State::Awaited);
         let (state, keys) = match (state, key.code) {
-            (State::Over, _) => (State::Over, vec![key]),
             (State::Awaited, KeyCode::Char(']')) if alt => (State::Coming(0), Vec::new()),
             (State::Awaited, KeyCode::Esc) => (State::Begun(key), Vec::new()),
             (State::Awaited, _) => (State::Awaited, vec![key]),
@@ -56,8 +55,8 @@ impl LateAnswer {
                 (State::Coming(count + 1), Vec::new())
             }
             (State::Ending, KeyCode::Char('\\')) => (State::Over, Vec::new()),
-            // It broke off: what comes now is somebody's.
-            (State::Coming(_) | State::Ending, _) => (State::Over, vec![key]),
+            // None is to come, or it broke off: what comes now is somebody's.
+            (State::Over | State::Coming(_) | State::Ending, _) => (State::Over, vec![key]),
         };
         self.state = state;
         keys
