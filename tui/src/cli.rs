@@ -48,12 +48,21 @@ pub struct Look {
     /// Print the theme, as a file to begin one of your own with, and return
     #[arg(long)]
     pub print_theme: bool,
-    /// How many colours to use
-    #[arg(long, value_enum, default_value_t)]
-    pub color: Color,
-    /// Draw with ASCII alone
+    /// Print the preferences that hold without a file, as a file to begin with, and return
     #[arg(long)]
-    pub ascii: bool,
+    pub print_config: bool,
+    /// How many colours to use [default: auto]
+    #[arg(long, value_enum)]
+    pub color: Option<Color>,
+    /// Draw with ASCII alone
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub ascii: Option<bool>,
+    /// Listen to the mouse
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub mouse: Option<bool>,
+    /// Send less over a thin link: 16 colours, a pixel a cell, and a look each 5 s
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub low_bandwidth: Option<bool>,
     /// How often to look
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub interval: Option<Duration>,
@@ -418,7 +427,8 @@ pub struct Decap {
     pub attach_mode: String,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time that is more than nothing.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write 10s, 500ms or 2m"))?;
     if parsed.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(parsed) }

@@ -5,12 +5,16 @@
 
 pub mod action;
 pub mod colours;
+pub mod command;
 pub mod cycle;
 pub mod data;
 pub mod dialog;
 pub mod history;
 pub mod host;
 pub mod key;
+pub mod keymap;
+pub mod list;
+pub mod matching;
 pub mod message;
 pub mod model;
 pub mod number;
@@ -23,26 +27,34 @@ use std::{convert::Infallible, io, time::Duration};
 
 use ratatui::{Terminal, buffer::Buffer, layout::Rect};
 
-use self::{data::Data, host::TerminalHost, model::Model, view::ViewName};
+use self::{data::Data, host::TerminalHost, keymap::Keymap, model::Model, view::ViewName};
 use crate::{
     source::Source,
     terminal::{
+        background,
         capability::{Capability, ColourChoice},
+        late::LateAnswer,
         look::Look,
         screen::Screen,
         session::Session,
-        theme::{self, Theme, ThemeError},
+        theme::{Theme, ThemeError},
         tty::Tty,
         watchdog::OnAbandon,
     },
 };
 
+/// How often to look where the link to the terminal is a thin one.
+const SELDOM: Duration = Duration::from_secs(5);
+
 /// How the monitor is to be.
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line of its own")]
 #[expect(missing_debug_implementations, reason = "what is done on abandon cannot be shown")]
 #[derive(Default)]
 pub struct Options {
-    /// The name of a theme, or its file; dark where none is given.
+    /// The name of a theme, or its file; dark or light, as the terminal is, where none is given.
     pub theme: Option<String>,
+    /// How long the terminal may take to say which it is; a tenth of a second where nothing is said.
+    pub patience: Option<Duration>,
     /// How many colours to use.
     pub colour: ColourChoice,
     /// Whether to do without blocks and lines even where the locale has them.
@@ -55,6 +67,12 @@ pub struct Options {
     pub service: Option<String>,
     /// Whether to leave out the marks that keep a frame from being shown half drawn.
     pub unsynchronised: bool,
+    /// Whether the mouse is listened to from the beginning.
+    pub mouse: bool,
+    /// Whether the link to the terminal is a thin one: less is sent, and less often.
+    pub low_bandwidth: bool,
+    /// The keys.
+    pub keymap: Keymap,
     /// What to do before the process is ended by force, because its terminal is gone or it was told to end, and the
     /// loop has not ended for seconds.
     pub on_abandon: Option<OnAbandon>,
@@ -120,23 +138,36 @@ impl From<Infallible> for MonitorError {
 ///
 /// When there is no terminal or no such theme, or when the source's thread panicked.
 pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorError> {
-    let theme = Theme::load(options.theme.as_deref().unwrap_or(theme::DEFAULT))?;
+    let chosen = options.theme.as_deref().map(Theme::load).transpose()?;
     let capability = Capability::detect(options.colour, options.ascii);
+    let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
+    let (theme, awaited) = if let Some(theme) = chosen {
+        (theme, false)
+    } else {
+        let patience = options.patience.unwrap_or(background::PATIENCE);
+        let (name, awaited) = background::theme(&tty, capability.depth, patience)?;
+        (Theme::load(name)?, awaited)
+    };
     let look = Look::new(theme, capability);
+    let mut look = if options.low_bandwidth { look.sparing() } else { look };
 
     let mut data = Data::new(source.identity(), source.seed(), look.half_blocks());
     data.service = options.service;
-    if let Some(interval) = options.interval {
-        data.interval = interval;
-    }
+    data.keymap = options.keymap;
+    let thin = options.low_bandwidth.then_some(SELDOM);
+    data.interval = options.interval.or(thin).unwrap_or(data.interval);
+    data.mouse = options.mouse;
     let mut model = Model::new(data, options.view);
 
-    let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
-    let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, capability.depth);
-    let mut host = TerminalHost::start(&tty, source, model.data.interval, options.on_abandon)?;
+    let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, look.capability.depth);
+    let mut host =
+        TerminalHost::start(&tty, source, model.data.interval, LateAnswer::new(awaited), options.on_abandon)?;
     let session = Session::enter(tty)?;
+    if options.mouse {
+        session.listen_to_mouse(true)?;
+    }
     let mut terminal = Terminal::new(screen)?;
-    let ended = cycle::run(&mut terminal, &look, &mut model, &mut host.during(&session));
+    let ended = cycle::run(&mut terminal, &mut look, &mut model, &mut host.during(&session));
     // First the screen, then the rest: whatever ends slowly does so where it can be seen.
     drop(session);
     drop(host);

@@ -1,10 +1,12 @@
 //! The terminal as the monitor needs it: one write a frame, colours as far as they go, and a way back that holds
 //! whatever ends the program.
 
+pub mod background;
 pub mod capability;
 pub mod colour;
 pub mod frame;
 pub mod input;
+pub mod late;
 pub mod look;
 pub mod screen;
 pub mod session;

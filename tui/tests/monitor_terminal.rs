@@ -6,7 +6,10 @@ use std::{
     env,
     fs::{self, File, OpenOptions},
     io::{Read as _, Write as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::process::ExitStatusExt as _,
+    },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio, exit},
     sync::{
@@ -22,7 +25,13 @@ use maglev_top::{
     monitor::{Options, run, view::ViewName},
     simulation::{Simulation, demonstration, spares},
     source::{ChangeRequest, Identity, Source, SourceError},
+    terminal::{
+        capability::{Capability, ColourDepth, Glyphs},
+        look::Look,
+        theme::Theme,
+    },
 };
+use ratatui::style::Color;
 use rustix::{
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -58,6 +67,7 @@ fn monitor_process() {
         } else {
             ViewName::Backends
         },
+        patience: (scenario == "patient").then_some(PATIENCE),
         on_abandon: env::var_os(ABANDONED).map(|file| -> Box<dyn FnOnce() + Send> {
             Box::new(move || fs::write(file, "abandoned").unwrap())
         }),
@@ -401,6 +411,99 @@ fn it_follows_the_size_of_the_terminal() {
     thread::sleep(Duration::from_millis(500));
     monitor.press("q");
     assert_eq!(monitor.ended().code(), Some(0));
+}
+
+/// What a heading is written with in that theme.
+fn heading(theme: &str) -> String {
+    let capability = Capability { depth: ColourDepth::Indexed, glyphs: Glyphs::Unicode };
+    match Look::new(Theme::load(theme).unwrap(), capability).heading().fg {
+        Some(Color::Indexed(index)) => format!("38;5;{index}"),
+        other => panic!("{other:?} is no index"),
+    }
+}
+
+const QUESTION: &str = "\x1b]11;?";
+
+#[test]
+fn a_light_terminal_gets_a_light_theme() {
+    assert_ne!(heading("light"), heading("dark"));
+    let mut monitor = Monitor::start("patient");
+    monitor.wait_for(QUESTION);
+    assert_eq!(monitor.count(ENTER), 0, "it is asked before anything is drawn");
+    monitor.press("\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?62;22c");
+    monitor.wait_for("pkt/s");
+    assert!(monitor.seen().contains(&heading("light")) && !monitor.seen().contains(&heading("dark")));
+    monitor.press("q");
+    assert_eq!(monitor.ended().code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_only_says_who_it_is_is_waited_for_no_longer() {
+    let mut monitor = Monitor::start("patient");
+    monitor.wait_for(QUESTION);
+    let since = Instant::now();
+    monitor.press("\x1b[?1;2c");
+    monitor.wait_for("pkt/s");
+    assert!(since.elapsed() < PATIENCE);
+    assert!(monitor.seen().contains(&heading("dark")));
+    monitor.press("q");
+    assert_eq!(monitor.ended().code(), Some(0));
+}
+
+#[test]
+fn a_silent_terminal_is_dark_unless_its_environment_says_otherwise() {
+    for (value, theme) in [("", "dark"), ("0;15", "light")] {
+        let monitor = Monitor::with("simulation", "", &[("COLORFGBG", value)]);
+        monitor.wait_for("pkt/s");
+        assert!(monitor.seen().contains(&heading(theme)), "{value:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_comes_late_is_not_taken_for_keys() {
+    let mut monitor = Monitor::shown("simulation");
+    monitor.press("\x1b]11;rgb:1111/2222/3333\x1b\\\x1b[?62;22c");
+    thread::sleep(Duration::from_millis(500));
+    assert!(!monitor.seen().contains("What to do"), "its colon opened the palette");
+    assert!(!monitor.seen().contains("VERDICT"), "its 1 opened the services");
+    monitor.press("1");
+    monitor.wait_for("VERDICT");
+    monitor.press("q");
+    assert_eq!(monitor.ended().code(), Some(0));
+}
+
+#[test]
+fn a_signal_while_it_waits_for_an_answer_leaves_the_terminal_as_it_was() {
+    let mut monitor = Monitor::start("patient");
+    monitor.wait_for(QUESTION);
+    monitor.wait_until("it is raw", || monitor.is_raw());
+    monitor.signal(Signal::TERM);
+    let since = Instant::now();
+    let status = monitor.ended();
+    assert!(since.elapsed() < PATIENCE / 2, "it waited for the answer");
+    assert_eq!(status.signal(), Some(15), "{status:?}");
+    assert!(!monitor.is_raw());
+}
+
+#[test]
+fn the_mouse_is_let_go() {
+    let mut monitor = Monitor::shown("simulation");
+    assert_eq!(monitor.count("\x1b[?1000h"), 0, "it is not listened to unasked");
+    monitor.press(":mouse\r");
+    monitor.wait_for("\x1b[?1000h\x1b[?1006h");
+    monitor.press("\x1b[<0;6;2M");
+    monitor.wait_for("VERDICT");
+    monitor.press("\x1a");
+    monitor.wait_until("it is stopped", || monitor.state() == 'T');
+    assert!(monitor.seen().rsplit("\x1b[?1000h").next().unwrap().contains("\x1b[?1006l\x1b[?1000l"));
+    monitor.signal(Signal::CONT);
+    monitor.wait_until("it is listened to again", || monitor.count("\x1b[?1000h") == 2);
+    monitor.press("y");
+    monitor.wait_for("\x1b]52;c;MTkyLjAuMi41Mzo1Mw==\x1b\\");
+    monitor.press("q");
+    assert_eq!(monitor.ended().code(), Some(0));
+    monitor.wait_for(LEAVE);
+    assert!(monitor.seen().rsplit("\x1b[?1000h").next().unwrap().contains("\x1b[?1006l\x1b[?1000l"));
 }
 
 #[test]

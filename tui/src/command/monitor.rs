@@ -1,6 +1,6 @@
 //! The monitor: on the running datapath, or on a demo.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{env, io::IsTerminal as _, process::ExitCode};
 
 use maglev_probe::{DatapathError, Instance};
 
@@ -8,8 +8,9 @@ use super::{Context, print};
 use crate::{
     cli::{Color, Demo, Look},
     demo::{self, Arguments, Outcome},
-    failure::Failure,
+    failure::{Failure, in_words},
     monitor::{self, Ended, MonitorError, Options},
+    preferences::{self, Preferences, PreferencesError},
     source::{Source, datapath::DatapathSource},
     terminal::{
         capability::{ColourChoice, ColourDepth},
@@ -19,21 +20,24 @@ use crate::{
 
 /// Opens the monitor on the running datapath, or says what to run.
 pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
-    if context.arguments.look.print_theme {
-        return print_theme(&context.arguments.look);
+    let look = &context.arguments.look;
+    if let Some(done) = print(look) {
+        return done;
     }
+    let preferences = preferences()?;
     let source = match DatapathSource::open(&context.instance) {
         Err(DatapathError::NotRunning { .. }) => return Err(nothing_to_show(context)),
         source => source?,
     };
-    watch(&context.arguments.look, None, Box::new(source)).map(status)
+    watch(look, preferences, None, Box::new(source)).map(status)
 }
 
 /// Shows a demo.
 pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Failure> {
-    if words.look.print_theme {
-        return print_theme(&words.look);
+    if let Some(done) = print(&words.look) {
+        return done;
     }
+    let preferences = if words.headless { Preferences::default() } else { preferences()? };
     if !words.headless && !std::io::stdout().is_terminal() {
         return Err(Failure::Refused(
             "maglev-top: the demo needs a terminal; without one: maglev-top demo --headless".to_owned(),
@@ -47,7 +51,7 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
         tracking: words.tracking,
     };
     let look = &words.look;
-    let outcome = demo::run(&arguments, |source| watch(look, Some("web"), source))
+    let outcome = demo::run(&arguments, |source| watch(look, preferences, Some("web"), source))
         .map_err(|error| Failure::of(&error))?;
     match outcome {
         Outcome::Watched(ended) => ended.map(status),
@@ -65,25 +69,55 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
 }
 
 /// Opens the monitor, with `service` before the others if one is named.
-fn watch(look: &Look, service: Option<&str>, source: Box<dyn Source>) -> Result<Ended, Failure> {
+fn watch(
+    look: &Look,
+    preferences: Preferences,
+    service: Option<&str>,
+    source: Box<dyn Source>,
+) -> Result<Ended, Failure> {
+    // The environment comes before the file: who sets NO_COLOR wants none.
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let color = look.color.or(preferences.color.filter(|_| !no_color)).unwrap_or_default();
     let options = Options {
-        theme: look.theme.clone(),
-        colour: match look.color {
+        theme: look.theme.clone().or(preferences.theme),
+        colour: match color {
             Color::Auto => ColourChoice::Auto,
             Color::Truecolor => ColourChoice::Fixed(ColourDepth::True),
             Color::Indexed => ColourChoice::Fixed(ColourDepth::Indexed),
             Color::Named => ColourChoice::Fixed(ColourDepth::Sixteen),
             Color::Never => ColourChoice::Fixed(ColourDepth::None),
         },
-        ascii: look.ascii,
-        interval: look.interval,
+        ascii: look.ascii.or(preferences.ascii).unwrap_or_default(),
+        interval: look.interval.or(preferences.interval),
         service: service.map(str::to_owned),
+        mouse: look.mouse.or(preferences.mouse).unwrap_or_default(),
+        low_bandwidth: look.low_bandwidth.or(preferences.low_bandwidth).unwrap_or_default(),
+        keymap: preferences.keymap,
         ..Options::default()
     };
     monitor::run(source, options).map_err(|error| match error {
         MonitorError::Theme(_) => Failure::Refused(format!("maglev-top: {error}")),
         error => Failure::of(&error),
     })
+}
+
+/// What the operator's file says.
+fn preferences() -> Result<Preferences, Failure> {
+    Preferences::load().map_err(|error| match error {
+        PreferencesError::Wrong(errors) => errors.into(),
+        error @ PreferencesError::Unreadable { .. } => {
+            Failure::Refused(format!("maglev-top: {}", in_words(&error)))
+        }
+    })
+}
+
+/// Prints what is asked for instead of a monitor, if anything is.
+fn print(look: &Look) -> Option<Result<ExitCode, Failure>> {
+    if look.print_theme {
+        return Some(print_theme(look));
+    }
+    let print = || print::line(preferences::defaults().trim_end()).map(|()| ExitCode::SUCCESS);
+    look.print_config.then(print)
 }
 
 /// Prints the theme that would be used.

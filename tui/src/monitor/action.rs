@@ -1,7 +1,8 @@
-//! Everything that can be done, and the keys for it: one table that drives dispatch, footer and help.
+//! Everything that can be done, and the keys for it: one table that drives dispatch, footer, help and palette.
+
+use ratatui::crossterm::event::KeyCode;
 
 use super::key::{Key, code, control, letter};
-use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 /// Something that an operator can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +17,8 @@ pub enum Action {
     Repaint,
     /// Show or leave the help.
     Help,
+    /// Everything that can be done here, by name.
+    Palette,
     /// The view to the right.
     NextView,
     /// The view to the left.
@@ -92,6 +95,18 @@ pub enum Action {
     PreviousSettling,
     /// The slot that is hit most.
     Hottest,
+    /// The rows alone that hold some words.
+    Filter,
+    /// All rows again.
+    ClearFilter,
+    /// Sort by the next column.
+    SortByNext,
+    /// The same order, the other way round.
+    ReverseOrder,
+    /// What is chosen goes into the clipboard.
+    Copy,
+    /// Listen to the mouse, or no more.
+    Mouse,
     /// The slot of a number, of a flow, or of a backend.
     Search,
     /// The next field or button.
@@ -108,6 +123,8 @@ pub enum Action {
     NextSpare,
     /// The one before.
     PreviousSpare,
+    /// The rest of what is being typed.
+    Complete,
 }
 
 /// Where keys mean something.
@@ -139,6 +156,10 @@ pub enum Context {
     Fields,
     /// While it is said what to look for.
     Search,
+    /// While it is said which rows to show.
+    Filter,
+    /// While something is chosen by its name.
+    Palette,
 }
 
 impl Context {
@@ -159,11 +180,46 @@ impl Context {
             Self::Form => "where something is typed",
             Self::Fields => "among several fields",
             Self::Search => "while searching",
+            Self::Filter => "while filtering",
+            Self::Palette => "in the palette",
         }
     }
 
+    /// What it is called in the names of bindings.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Always => "anywhere",
+            Self::Views => "views",
+            Self::List => "lists",
+            Self::Services => "services",
+            Self::Backends => "backends",
+            Self::Slots => "slots",
+            Self::Events => "events",
+            Self::Processors => "cpus",
+            Self::Help => "help",
+            Self::Preview => "preview",
+            Self::Form => "form",
+            Self::Fields => "fields",
+            Self::Search => "search",
+            Self::Filter => "filter",
+            Self::Palette => "palette",
+        }
+    }
+
+    /// Whether characters are typed there: none of them can be a key for something else.
+    #[must_use]
+    pub const fn is_typed_into(self) -> bool {
+        matches!(self, Self::Always | Self::Form | Self::Fields | Self::Search | Self::Filter | Self::Palette)
+    }
+
+    /// Whether it is a part of the views: what has no key there is still in the palette.
+    #[must_use]
+    pub const fn has_palette(self) -> bool {
+        !self.is_typed_into() && !matches!(self, Self::Preview)
+    }
+
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -175,6 +231,8 @@ impl Context {
         Self::Form,
         Self::Fields,
         Self::Search,
+        Self::Filter,
+        Self::Palette,
         Self::Help,
         Self::Always,
     ];
@@ -185,7 +243,7 @@ impl Context {
 pub struct Binding {
     /// What is done.
     pub action: Action,
-    /// The keys for it; the first one stands in the footer.
+    /// The keys for it where the operator chose no others; the first one stands in the footer.
     pub keys: &'static [Key],
     /// Where they mean that.
     pub contexts: &'static [Context],
@@ -195,6 +253,45 @@ pub struct Binding {
     pub description: &'static str,
     /// It leads to a change of the datapath.
     pub changes: bool,
+}
+
+impl Binding {
+    /// What no other one has: the action, and the first context.
+    #[must_use]
+    pub const fn identity(&self) -> (Action, Context) {
+        (self.action, self.contexts[0])
+    }
+
+    /// The name by which it is rebound and called: the action's, `drain-machine`; where an action is bound more than
+    /// once, with the place behind it, `open-in-services`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let mut name = String::new();
+        for character in format!("{:?}", self.action).chars() {
+            if character.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(character.to_ascii_lowercase());
+        }
+        let alone = BINDINGS.iter().filter(|other| other.action == self.action).count() == 1;
+        match self.contexts[0] {
+            _ if alone => name,
+            Context::Always => name + "-anywhere",
+            context => format!("{name}-in-{}", context.word()),
+        }
+    }
+
+    /// Whether its keys may be ones that type a character.
+    #[must_use]
+    pub fn takes_characters(&self) -> bool {
+        !self.contexts.iter().any(|context| context.is_typed_into())
+    }
+
+    /// Whether it is within reach without a key.
+    #[must_use]
+    pub fn is_in_palette(&self) -> bool {
+        self.contexts.iter().all(|context| context.has_palette())
+    }
 }
 
 const fn binding(
@@ -220,9 +317,13 @@ const fn change(
 /// Every binding. In the footer they stand in this order, the ones of the innermost context first.
 pub const BINDINGS: &[Binding] = {
     use Action as A;
-    use Context::{Always, Backends, Fields, Form, Help, List, Preview, Search, Services, Slots, Views};
+    use Context::{
+        Always, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search, Services,
+        Slots, Views,
+    };
     use KeyCode as K;
     const MEMBERS: &[Context] = &[Backends, Slots];
+    const LISTS: &[Context] = &[Services, Backends, Events];
     const MOVING: &[Context] = &[List, Slots];
     &[
         binding(A::Open, &[code(K::Enter)], &[Services], "backends", "the backends of the service"),
@@ -281,6 +382,17 @@ pub const BINDINGS: &[Binding] = {
             "find",
             "find a slot by its number, a client's flow, or a backend",
         ),
+        binding(A::Filter, &[letter('/')], LISTS, "", "show the rows alone that hold some words"),
+        binding(A::ClearFilter, &[code(K::Esc)], LISTS, "", "show all rows again"),
+        binding(
+            A::Copy,
+            &[letter('y')],
+            &[Services, Backends, Events, Slots],
+            "",
+            "copy what is chosen: an address, a change or a slot in words",
+        ),
+        binding(A::SortByNext, &[letter('s')], LISTS, "", "sort by the next column"),
+        binding(A::ReverseOrder, &[letter('S')], LISTS, "", "the same order, the other way round"),
         binding(A::Up, &[code(K::Up), letter('k')], MOVING, "", "up"),
         binding(A::Down, &[code(K::Down), letter('j')], MOVING, "", "down"),
         binding(A::Left, &[code(K::Left), letter('h')], &[Slots], "", "left"),
@@ -309,11 +421,25 @@ pub const BINDINGS: &[Binding] = {
             "press",
             "press the button that has the focus, or go on",
         ),
-        binding(A::Cancel, &[code(K::Esc)], &[Preview, Form], "cancel", "leave, and change nothing"),
+        binding(A::Cancel, &[code(K::Esc), letter('q')], &[Preview], "cancel", "leave, and change nothing"),
+        binding(A::Cancel, &[code(K::Esc)], &[Form], "cancel", "leave, and change nothing"),
+        binding(A::Up, &[code(K::Up)], &[Palette], "", "the one above"),
+        binding(A::Down, &[code(K::Down)], &[Palette], "", "the one below"),
+        binding(A::Complete, &[code(K::Tab)], &[Palette], "complete", "type the rest of the chosen one"),
+        binding(A::Accept, &[code(K::Enter)], &[Palette], "do", "do the chosen one"),
+        binding(A::Cancel, &[code(K::Esc)], &[Palette], "cancel", "do nothing"),
+        binding(A::Accept, &[code(K::Enter)], &[Filter], "keep", "keep the filter"),
+        binding(A::Cancel, &[code(K::Esc)], &[Filter], "cancel", "the filter that was there before"),
         binding(A::Accept, &[code(K::Enter)], &[Search], "go", "go there"),
         binding(A::Cancel, &[code(K::Esc)], &[Search], "cancel", "stay where one is"),
-        binding(A::Cancel, &[letter('q')], &[Preview], "", "leave, and change nothing"),
         binding(A::Cancel, &[code(K::Esc)], &[Help], "back", "back to where one was"),
+        binding(
+            A::Palette,
+            &[letter(':')],
+            &[Views],
+            "more",
+            "everything that can be done here, by its name",
+        ),
         binding(A::Help, &[letter('?'), code(K::F(1))], &[Views], "help", "this help"),
         binding(A::NextView, &[code(K::Tab)], &[Views], "", "the next view"),
         binding(A::PreviousView, &[code(K::BackTab)], &[Views], "", "the view before"),
@@ -325,6 +451,7 @@ pub const BINDINGS: &[Binding] = {
         binding(A::NextService, &[letter(']')], &[Views], "service", "the next service"),
         binding(A::PreviousService, &[letter('[')], &[Views], "", "the service before"),
         binding(A::Freeze, &[control('f')], &[Views], "freeze", "take no samples, or take them again"),
+        binding(A::Mouse, &[], &[Views], "", "listen to the mouse, or no more"),
         binding(A::Slower, &[letter('<')], &[Views], "", "look half as often"),
         binding(A::Faster, &[letter('>')], &[Views], "", "look twice as often"),
         binding(A::Quit, &[letter('q')], &[Views], "quit", "leave"),
@@ -340,77 +467,3 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Suspend, &[control('z')], &[Always], "", "stop, as a job of the shell"),
     ]
 };
-
-/// The binding of a key where those contexts hold, the first one first.
-#[must_use]
-pub fn find(event: KeyEvent, contexts: &[Context]) -> Option<&'static Binding> {
-    contexts.iter().find_map(|context| {
-        BINDINGS.iter().find(|binding| {
-            binding.contexts.contains(context) && binding.keys.iter().any(|key| key.is(event))
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-    use crate::monitor::{
-        dialog::{add::AddForm, preview::Preview, search::SearchForm, weight::WeightForm},
-        view::ViewName,
-    };
-
-    /// What holds together at some time: each view without a dialog, and each dialog.
-    fn situations() -> Vec<Vec<Context>> {
-        let dialogs: [&[Context]; 4] =
-            [Preview::CONTEXTS, AddForm::CONTEXTS, WeightForm::CONTEXTS, SearchForm::CONTEXTS];
-        let dialogs = dialogs.map(<[Context]>::to_vec);
-        ViewName::ALL.into_iter().map(|view| view.contexts().to_vec()).chain(dialogs).collect()
-    }
-
-    #[test]
-    fn no_key_means_two_things() {
-        for contexts in situations() {
-            let mut seen: HashMap<String, &str> = HashMap::new();
-            for binding in BINDINGS.iter().filter(|b| b.contexts.iter().any(|c| contexts.contains(c))) {
-                for key in binding.keys {
-                    let other = seen.insert(key.to_string(), binding.description);
-                    assert_eq!(other, None, "{key} also means {:?} in {contexts:?}", binding.description);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_action_is_within_reach() {
-        for binding in BINDINGS {
-            assert!(!binding.keys.is_empty() && !binding.description.is_empty());
-            for context in binding.contexts {
-                for key in binding.keys {
-                    let situation = situations().into_iter().find(|contexts| contexts.contains(context));
-                    let situation = situation.unwrap_or_else(|| panic!("nobody is ever in {context:?}"));
-                    let found = find(key.event(), &situation).map(|found| found.action);
-                    assert_eq!(found, Some(binding.action), "{key} in {situation:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn typing_is_not_taken_for_a_command() {
-        let contexts = AddForm::CONTEXTS;
-        for character in ' '..='~' {
-            assert!(find(letter(character).event(), contexts).is_none(), "{character:?}");
-        }
-    }
-
-    #[test]
-    fn nothing_that_moves_also_changes() {
-        for binding in BINDINGS.iter().filter(|binding| binding.changes) {
-            for key in binding.keys {
-                assert!(!"hjklgG".contains(&key.to_string()), "{key} is for moving");
-            }
-        }
-    }
-}

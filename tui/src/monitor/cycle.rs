@@ -6,10 +6,14 @@ use ratatui::{Terminal, layout::Size};
 
 use super::{
     Ended, MonitorError,
+    data::NoticeTone,
     message::{Effect, Message, Order},
     model::Model,
 };
-use crate::terminal::{look::Look, screen::Present};
+use crate::{
+    failure::in_words,
+    terminal::{look::Look, screen::Present, theme::Theme},
+};
 
 /// Something that ends a wait.
 #[derive(Debug)]
@@ -38,6 +42,20 @@ pub trait Host {
     /// Asks something of the source.
     fn order(&mut self, order: Order);
 
+    /// Listens to the mouse, or no more.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal takes nothing.
+    fn mouse(&mut self, listen: bool) -> io::Result<()>;
+
+    /// Puts a text into the terminal's clipboard.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal takes nothing.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+
     /// Gives the terminal back, stops the process, and takes the terminal over again when it goes on.
     ///
     /// # Errors
@@ -53,7 +71,7 @@ pub trait Host {
 /// When the terminal fails otherwise than by being gone, or the source's thread panicked.
 pub fn run<B>(
     terminal: &mut Terminal<B>,
-    look: &Look,
+    look: &mut Look,
     model: &mut Model,
     host: &mut impl Host,
 ) -> Result<(Ended, bool), MonitorError>
@@ -77,7 +95,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 fn cycle<B>(
     terminal: &mut Terminal<B>,
-    look: &Look,
+    look: &mut Look,
     model: &mut Model,
     host: &mut impl Host,
 ) -> Result<(Ended, bool), MonitorError>
@@ -109,6 +127,12 @@ where
                     Effect::Quit { keep_screen } => return Ok((Ended::Quit, keep_screen)),
                     Effect::Order(order) => host.order(order),
                     Effect::Repaint => repaint(terminal, model)?,
+                    Effect::Mouse(listen) => host.mouse(listen)?,
+                    Effect::Copy(text) => host.copy(&text)?,
+                    Effect::Theme(name) => match Theme::load(&name) {
+                        Ok(theme) => *look = look.with_theme(theme),
+                        Err(error) => model.data.say(NoticeTone::Error, in_words(&error)),
+                    },
                     Effect::Suspend => {
                         host.suspend()?;
                         repaint(terminal, model)?;

@@ -13,6 +13,7 @@ use ratatui::layout::Size;
 use super::{
     colours::{Colours, natural},
     history::{History, ServiceHistory},
+    keymap::Keymap,
     message::Sampled,
     number,
 };
@@ -60,6 +61,10 @@ pub struct Data {
     pub notice: Option<Notice>,
     /// How many things were asked of the source.
     pub requests: u64,
+    /// Whether the mouse is listened to.
+    pub mouse: bool,
+    /// Which keys stand for what.
+    pub keymap: Keymap,
 }
 
 /// Something that is said in the status bar until something else is.
@@ -144,6 +149,8 @@ impl Data {
             failure: None,
             notice: None,
             requests: 0,
+            mouse: false,
+            keymap: Keymap::default(),
         }
     }
 
@@ -200,18 +207,11 @@ impl Data {
         self.service()?.backends.iter().find(|backend| backend.id == id)
     }
 
-    /// Chooses the service that stands `steps` further on, round and round or up to the ends.
-    pub fn step_service(&mut self, steps: isize, around: bool) {
+    /// Chooses the service that stands `steps` further on, round and round.
+    pub fn step_service(&mut self, steps: isize) {
         let names: Vec<&str> = self.services().iter().map(|service| service.name.as_str()).collect();
-        self.service = step(&names, self.service.as_deref(), steps, around);
+        self.service = step(&names, self.service.as_deref(), steps, true);
         self.keep_choice();
-    }
-
-    /// Chooses the backend that stands `steps` further on.
-    pub fn step_backend(&mut self, steps: isize) {
-        let backends = self.service().map_or(&[][..], |service| &service.backends);
-        let names: Vec<&str> = backends.iter().map(|backend| backend.name.as_str()).collect();
-        self.backend = step(&names, self.backend.as_deref(), steps, false);
     }
 
     /// Has what is chosen be there: of what is gone, the first one left is chosen.
@@ -261,7 +261,8 @@ pub fn clock(moment: std::time::SystemTime) -> String {
     text.get(11..19).unwrap_or(&text).to_owned()
 }
 
-fn step(names: &[&str], from: Option<&str>, steps: isize, around: bool) -> Option<String> {
+/// The name that stands `steps` further on from another, round and round or up to the ends.
+pub(super) fn step(names: &[&str], from: Option<&str>, steps: isize, around: bool) -> Option<String> {
     let last = isize::try_from(names.len()).ok()?.checked_sub(1)?;
     let at = names.iter().position(|name| Some(*name) == from).and_then(|at| isize::try_from(at).ok());
     let to = at.unwrap_or(0).saturating_add(steps);

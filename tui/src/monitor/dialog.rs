@@ -2,6 +2,8 @@
 
 pub mod add;
 pub mod field;
+pub mod filter;
+pub mod palette;
 pub mod panel;
 pub mod preview;
 pub mod search;
@@ -12,7 +14,14 @@ use std::net::IpAddr;
 use maglev_core::{change::Change, sample::ServiceSample};
 use ratatui::{buffer::Buffer, crossterm::event::KeyEvent, layout::Rect};
 
-use self::{add::AddForm, preview::Preview, search::SearchForm, weight::WeightForm};
+use self::{
+    add::AddForm,
+    filter::FilterForm,
+    palette::{Choice, PaletteForm},
+    preview::Preview,
+    search::SearchForm,
+    weight::WeightForm,
+};
 use super::{
     action::{Action, Context},
     data::{Data, NoticeTone},
@@ -33,6 +42,10 @@ pub enum Dialog {
     Weight(WeightForm),
     /// What to look for among the slots.
     Search(SearchForm),
+    /// What to do, by its name.
+    Palette(PaletteForm),
+    /// Which rows of a list to show.
+    Filter(FilterForm),
 }
 
 /// What came of a key.
@@ -48,9 +61,23 @@ pub enum Answer {
     Order(Order),
     /// It is over: the cursor goes to that slot.
     Found(Found),
+    /// It is over: that is to be done.
+    Chosen(Choice),
+    /// It is over: rows that hold these words are shown.
+    Filter(String),
 }
 
 impl Dialog {
+    /// The contexts of every dialog.
+    pub const CONTEXTS: [&[Context]; 6] = [
+        Preview::CONTEXTS,
+        AddForm::CONTEXTS,
+        WeightForm::CONTEXTS,
+        SearchForm::CONTEXTS,
+        PaletteForm::CONTEXTS,
+        FilterForm::CONTEXTS,
+    ];
+
     /// The contexts that its keys are looked up in.
     #[must_use]
     pub const fn contexts(&self) -> &'static [Context] {
@@ -59,6 +86,8 @@ impl Dialog {
             Self::Add(_) => AddForm::CONTEXTS,
             Self::Weight(_) => WeightForm::CONTEXTS,
             Self::Search(_) => SearchForm::CONTEXTS,
+            Self::Palette(_) => PaletteForm::CONTEXTS,
+            Self::Filter(_) => FilterForm::CONTEXTS,
         }
     }
 
@@ -66,7 +95,7 @@ impl Dialog {
     pub fn open(&mut self, data: &mut Data) -> Option<Order> {
         match self {
             Self::Preview(preview) => Some(preview.ask(data)),
-            Self::Add(_) | Self::Weight(_) | Self::Search(_) => None,
+            Self::Add(_) | Self::Weight(_) | Self::Search(_) | Self::Palette(_) | Self::Filter(_) => None,
         }
     }
 
@@ -77,6 +106,8 @@ impl Dialog {
             Self::Add(form) => form.act(action, data),
             Self::Weight(form) => form.act(action, data),
             Self::Search(form) => form.act(action, data),
+            Self::Palette(form) => form.act(action),
+            Self::Filter(form) => form.act(action),
         }
     }
 
@@ -87,6 +118,8 @@ impl Dialog {
             Self::Add(form) => form.type_key(key),
             Self::Weight(form) => form.type_key(key),
             Self::Search(form) => form.type_key(key),
+            Self::Palette(form) => form.type_key(key),
+            Self::Filter(form) => form.type_key(key),
         }
     }
 
@@ -98,6 +131,8 @@ impl Dialog {
             Self::Add(form) => (form.service(), Vec::new()),
             Self::Weight(form) => (form.service(), vec![form.backend()]),
             Self::Search(form) => (form.service(), Vec::new()),
+            Self::Palette(form) => form.target(),
+            Self::Filter(form) => (form.service(), Vec::new()),
         }
     }
 
@@ -108,6 +143,8 @@ impl Dialog {
             Self::Add(form) => form.draw(data, look, area, buffer),
             Self::Weight(form) => form.draw(look, area, buffer),
             Self::Search(form) => form.draw(look, area, buffer),
+            Self::Palette(form) => form.draw(look, area, buffer),
+            Self::Filter(form) => form.draw(look, area, buffer),
         }
     }
 }

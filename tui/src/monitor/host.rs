@@ -14,7 +14,8 @@ use super::{
 use crate::{
     source::Source,
     terminal::{
-        input::InputThread,
+        input::{Input, InputThread},
+        late::LateAnswer,
         session::Session,
         signals::{Signal, SignalThread, stop_here},
         tty::Tty,
@@ -41,7 +42,7 @@ pub struct TerminalHost {
 }
 
 impl TerminalHost {
-    /// Starts them.
+    /// Starts them; keys that `late` takes for the terminal's answer are none.
     ///
     /// # Errors
     ///
@@ -50,6 +51,7 @@ impl TerminalHost {
         tty: &Tty,
         source: Box<dyn Source>,
         interval: Duration,
+        late: LateAnswer,
         on_abandon: Option<OnAbandon>,
     ) -> io::Result<Self> {
         let (sender, wakes) = mpsc::channel();
@@ -76,8 +78,12 @@ impl TerminalHost {
             signals.send(Wake::Event(event)).is_ok()
         })?;
         let keys = sender.clone();
-        let input = InputThread::start(tty.try_clone()?, move |key| {
-            keys.send(Wake::Event(Event::Message(Message::Key(key)))).is_ok()
+        let input = InputThread::start(tty.try_clone()?, late, move |input| {
+            let message = match input {
+                Input::Key(key) => Message::Key(key),
+                Input::Mouse(mouse) => Message::Mouse(mouse),
+            };
+            keys.send(Wake::Event(Event::Message(message))).is_ok()
         })?;
         let sampler = Sampler::start(source, interval, move |report| tell(&sender, report))?;
         Ok(Self { wakes, sampler, _input: input, _signals: signals, _watchdog: watchdog })
@@ -127,6 +133,14 @@ impl Host for During<'_> {
 
     fn order(&mut self, order: Order) {
         self.host.sampler.order(order);
+    }
+
+    fn mouse(&mut self, listen: bool) -> io::Result<()> {
+        self.session.listen_to_mouse(listen)
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.session.copy(text)
     }
 
     fn suspend(&mut self) -> io::Result<()> {

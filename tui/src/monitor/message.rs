@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use maglev_core::{plan::Plan, sample::Sample, service::Backend};
-use ratatui::{crossterm::event::KeyEvent, layout::Size};
+use ratatui::{
+    crossterm::event::{KeyEvent, MouseEvent},
+    layout::Size,
+};
 
 use crate::source::{ChangeRequest, SourceError};
 
@@ -12,6 +15,8 @@ use crate::source::{ChangeRequest, SourceError};
 pub enum Message {
     /// A key was pressed.
     Key(KeyEvent),
+    /// The mouse was pressed, or its wheel turned.
+    Mouse(MouseEvent),
     /// The terminal has that size now.
     Resize(Size),
     /// A sample was taken, or could not be.
@@ -45,6 +50,12 @@ pub enum Effect {
     Suspend,
     /// Draw everything anew.
     Repaint,
+    /// Listen to the mouse, or no more.
+    Mouse(bool),
+    /// Put a text into the terminal's clipboard.
+    Copy(String),
+    /// Take on another theme, by its name.
+    Theme(String),
     /// Something for the source.
     Order(Order),
 }

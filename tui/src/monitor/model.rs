@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use ratatui::{
     buffer::Buffer,
-    crossterm::event::KeyEvent,
-    layout::{Rect, Size},
+    crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind},
+    layout::{Position, Rect, Size},
 };
 
 use super::{
-    action::{self, Action, Context},
+    action::{Action, BINDINGS, Context},
+    command::{Command, Offers},
     data::{Data, NoticeTone},
     dialog::{
         self, Answer, Dialog,
+        filter::FilterForm,
+        palette::{Choice, PaletteForm},
         preview::{Made, Undoing},
     },
+    list::List,
     message::{Effect, Message, Order},
-    slots::view::SlotsView,
+    slots::{search, view::SlotsView},
     view::{
         Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
         processors::Processors, services::Services,
@@ -56,7 +60,7 @@ impl Model {
             active,
             behind_help: active,
             dialog: None,
-            services: Services,
+            services: Services::default(),
             backends: Backends::default(),
             slots: SlotsView::default(),
             events: Events::default(),
@@ -94,6 +98,7 @@ impl Model {
         let mut effects = Vec::new();
         match message {
             Message::Key(key) => effects.extend(self.key(key)),
+            Message::Mouse(event) => effects.extend(self.mouse(event)),
             Message::Resize(size) => self.data.size = size,
             Message::Sampled(sampled) => {
                 self.data.add(*sampled);
@@ -135,9 +140,13 @@ impl Model {
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let contexts = self.contexts();
-        let Some(binding) = action::find(key, contexts) else {
+        let Some(binding) = self.data.keymap.find(key, contexts) else {
             if let Some(dialog) = &mut self.dialog {
                 dialog.type_key(key);
+            }
+            if let Some(Dialog::Filter(form)) = &self.dialog {
+                let words = form.words().to_owned();
+                self.arrange(|list| list.set_filter(&words));
             }
             return Vec::new();
         };
@@ -145,14 +154,19 @@ impl Model {
             return vec![effect];
         }
         if self.dialog.is_some() {
-            return self.answer(binding.action).into_iter().map(Effect::Order).collect();
+            return self.answer(binding.action);
         }
         // Whoever presses a key has read what was said.
         self.data.notice = None;
-        let outcome = match self.act(binding.action) {
+        self.perform(binding.action)
+    }
+
+    /// Does what is asked for, in the view that is open.
+    fn perform(&mut self, action: Action) -> Vec<Effect> {
+        let outcome = match self.act(action) {
             Outcome::Ignored => {
                 let (component, data) = self.component();
-                component.act(binding.action, data)
+                component.act(action, data)
             }
             outcome => outcome,
         };
@@ -165,6 +179,38 @@ impl Model {
             }
             Outcome::Ask(dialog) => self.ask(*dialog).map(Effect::Order).into_iter().collect(),
         }
+    }
+
+    /// What the mouse does: a press chooses, the wheel moves or zooms. While a dialog is open it does nothing.
+    fn mouse(&mut self, event: MouseEvent) -> Vec<Effect> {
+        if self.dialog.is_some() {
+            return Vec::new();
+        }
+        let place = Position::new(event.column, event.row);
+        let parts = chrome::Layout::of(self.data.size);
+        let inside = parts.content.contains(place);
+        match event.kind {
+            MouseEventKind::Down(MouseButton::Left) if parts.tabs.contains(place) => {
+                if let Some(view) = chrome::tab_at(place.x) {
+                    self.go(view);
+                }
+            }
+            MouseEventKind::Down(MouseButton::Left) if inside => {
+                let (component, data) = self.component();
+                component.click(place, parts.content, data);
+            }
+            MouseEventKind::ScrollUp | MouseEventKind::ScrollDown if inside => {
+                let action = self.shown().wheel(event.kind == MouseEventKind::ScrollUp);
+                // It zooms in on what is under it.
+                if action == Action::ZoomIn {
+                    let (component, data) = self.component();
+                    component.click(place, parts.content, data);
+                }
+                return self.perform(action);
+            }
+            _ => {}
+        }
+        Vec::new()
     }
 
     /// What means the same in every view.
@@ -180,11 +226,11 @@ impl Model {
             Action::Events => Outcome::Go(ViewName::Events),
             Action::Processors => Outcome::Go(ViewName::Processors),
             Action::NextService => {
-                self.data.step_service(1, true);
+                self.data.step_service(1);
                 Outcome::Done
             }
             Action::PreviousService => {
-                self.data.step_service(-1, true);
+                self.data.step_service(-1);
                 Outcome::Done
             }
             Action::Freeze => {
@@ -194,8 +240,58 @@ impl Model {
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
             Action::Undo => dialog::for_undo(&mut self.data),
+            Action::Filter => match self.shown().list() {
+                Some(list) => {
+                    let service = self.data.service.as_deref().unwrap_or_default();
+                    Outcome::Ask(Box::new(Dialog::Filter(FilterForm::new(service, list.filter()))))
+                }
+                None => Outcome::Ignored,
+            },
+            Action::ClearFilter => self.arrange(|list| list.set_filter("")),
+            Action::SortByNext => self.arrange(List::sort_by_next),
+            Action::ReverseOrder => self.arrange(List::reverse),
+            Action::Copy => match self.shown().copied(&self.data) {
+                Some(text) => {
+                    self.data.say(NoticeTone::Good, format!("to the clipboard: {text}"));
+                    Outcome::Effect(Effect::Copy(text))
+                }
+                None => Outcome::Ignored,
+            },
+            Action::Mouse => {
+                self.data.mouse = !self.data.mouse;
+                let words = if self.data.mouse {
+                    "the mouse is listened to; the terminal's own selecting takes Shift"
+                } else {
+                    "the mouse is the terminal's"
+                };
+                self.data.say(NoticeTone::Good, words);
+                Outcome::Effect(Effect::Mouse(self.data.mouse))
+            }
+            Action::Palette => Outcome::Ask(Box::new(Dialog::Palette(self.palette()))),
             Action::QuitKeepingScreen => Outcome::Effect(Effect::Quit { keep_screen: true }),
             _ => Outcome::Ignored,
+        }
+    }
+
+    /// Has the list that is open filter or sort otherwise.
+    fn arrange(&mut self, how: impl FnOnce(&mut List)) -> Outcome {
+        let (component, data) = self.component();
+        let Some(list) = component.list_mut() else { return Outcome::Ignored };
+        how(list);
+        component.refresh(data);
+        Outcome::Done
+    }
+
+    /// Chooses the first row where the filter leaves the chosen one out.
+    fn choose_what_is_shown(&mut self) {
+        let chosen = match self.active {
+            ViewName::Services => self.data.service.clone(),
+            ViewName::Backends => self.data.backend.clone(),
+            _ => None,
+        };
+        let (component, data) = self.component();
+        if component.list().zip(chosen).is_some_and(|(list, chosen)| !list.shows(&chosen)) {
+            component.act(Action::First, data);
         }
     }
 
@@ -204,9 +300,9 @@ impl Model {
         Outcome::Effect(Effect::Order(Order::Interval(self.data.interval)))
     }
 
-    fn answer(&mut self, action: Action) -> Option<Order> {
-        let answer = self.dialog.as_mut()?.act(action, &mut self.data);
-        match answer {
+    fn answer(&mut self, action: Action) -> Vec<Effect> {
+        let Some(dialog) = &mut self.dialog else { return Vec::new() };
+        let order = match dialog.act(action, &mut self.data) {
             Answer::Stay => None,
             Answer::Close => {
                 self.dialog = None;
@@ -219,6 +315,73 @@ impl Model {
                 self.slots.find(found);
                 None
             }
+            Answer::Filter(words) => {
+                self.dialog = None;
+                self.arrange(|list| list.set_filter(&words));
+                self.choose_what_is_shown();
+                None
+            }
+            Answer::Chosen(choice) => {
+                self.dialog = None;
+                return self.run(choice);
+            }
+        };
+        order.into_iter().map(Effect::Order).collect()
+    }
+
+    /// Everything that can be done here.
+    fn palette(&self) -> PaletteForm {
+        let columns = self.shown().list().map_or(&[][..], List::titles);
+        let offers = Offers::new(self.contexts(), columns, &self.data);
+        PaletteForm::new(offers, self.data.service.clone(), self.shown().subject(&self.data))
+    }
+
+    /// Does what was chosen in the palette.
+    fn run(&mut self, choice: Choice) -> Vec<Effect> {
+        match choice.command {
+            Command::Action(action) => {
+                if let Some(effect) = always(action) {
+                    return vec![effect];
+                }
+                let changes = BINDINGS.iter().any(|binding| binding.action == action && binding.changes);
+                let now = (self.data.service.as_ref(), self.shown().subject(&self.data));
+                if changes && now != (choice.service.as_ref(), choice.backend.clone()) {
+                    let text = "what was chosen is another one by now: nothing was done";
+                    self.data.say(NoticeTone::Warning, text);
+                    return Vec::new();
+                }
+                return self.perform(action);
+            }
+            Command::Sort(title) => {
+                self.arrange(|list| list.sort_by(&title));
+            }
+            Command::Theme(name) => return vec![Effect::Theme(name)],
+            Command::Service(name) => {
+                self.data.service = Some(name);
+                self.data.keep_choice();
+            }
+            Command::Backend(name) if self.active == ViewName::Slots => {
+                self.go_to_slot(&format!("backend {name}"));
+            }
+            Command::Backend(name) => {
+                self.data.backend = Some(name);
+                self.data.keep_choice();
+                self.active = ViewName::Backends;
+            }
+            Command::Slot(words) => self.go_to_slot(&words),
+        }
+        Vec::new()
+    }
+
+    fn go_to_slot(&mut self, words: &str) {
+        match search::find(&self.data, words) {
+            Ok(found) => {
+                self.active = ViewName::Slots;
+                // The view takes another service for another table, and begins anew.
+                self.refresh();
+                self.slots.find(found);
+            }
+            Err(error) => self.data.say(NoticeTone::Warning, error),
         }
     }
 
@@ -280,9 +443,10 @@ impl Model {
         let data = &self.data;
         let parts = chrome::Layout::of(Size::new(area.width, area.height));
         chrome::title(data, look, parts.title, buffer);
-        chrome::tabs(self.active, data, look, parts.tabs, buffer);
+        let note = self.shown().list().map(List::note).unwrap_or_default();
+        chrome::tabs(self.active, &note, data, look, parts.tabs, buffer);
         self.shown().draw(data, look, parts.content, buffer);
-        chrome::status(self.active, data, look, parts.status, buffer);
+        chrome::status(self.active, &note, data, look, parts.status, buffer);
         chrome::footer(self.contexts(), data, look, parts.footer, buffer);
         if let Some(dialog) = &self.dialog {
             dialog.draw(data, look, parts.content, buffer);

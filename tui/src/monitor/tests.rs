@@ -3,6 +3,9 @@
 mod bandwidth;
 mod changes;
 mod cycle;
+mod lists;
+mod mouse;
+mod palette;
 mod rates;
 mod search;
 mod snapshots;

@@ -7,12 +7,16 @@ pub mod help;
 pub mod processors;
 pub mod services;
 
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+};
 
 use super::{
     action::{Action, Context},
     data::Data,
     dialog::Dialog,
+    list::List,
     message::Effect,
 };
 use crate::terminal::look::Look;
@@ -99,6 +103,34 @@ pub trait Component {
 
     /// Looks at what changed, so that drawing has nothing left to work out.
     fn refresh(&mut self, _data: &Data) {}
+
+    /// Its filter and its order, where it is a list that has them.
+    fn list(&self) -> Option<&List> {
+        None
+    }
+
+    /// The same, to be changed.
+    fn list_mut(&mut self) -> Option<&mut List> {
+        None
+    }
+
+    /// The backend that a change would be made to.
+    fn subject(&self, _data: &Data) -> Option<String> {
+        None
+    }
+
+    /// What is chosen, as text to take elsewhere.
+    fn copied(&self, _data: &Data) -> Option<String> {
+        None
+    }
+
+    /// Chooses what is at that place of what is drawn in `area`.
+    fn click(&mut self, _place: Position, _area: Rect, _data: &mut Data) {}
+
+    /// What the wheel does: forward, away from the hand, or back.
+    fn wheel(&self, forward: bool) -> Action {
+        if forward { Action::Up } else { Action::Down }
+    }
 
     /// Draws itself, and changes nothing.
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer);

@@ -26,6 +26,8 @@ pub struct Look {
     pub cursor: Color,
     /// A slot without owner.
     pub nobody: Color,
+    /// Whether the link to the terminal is a thin one.
+    sparing: bool,
     theme: Theme,
     backends: Vec<(Color, Color)>,
 }
@@ -55,9 +57,24 @@ impl Look {
             age: ramp(&theme.age),
             cursor: at_depth(theme.cursor.0, frugal),
             nobody: at_depth(theme.nobody.0, frugal),
+            sparing: false,
             theme,
             backends,
         }
+    }
+
+    /// The same for a thin link: no more than 16 colours, and pixels that are a cell each, in five shades; noise then
+    /// moves few of them.
+    #[must_use]
+    pub fn sparing(self) -> Self {
+        let depth = self.capability.depth.min(ColourDepth::Sixteen);
+        Self { sparing: true, ..Self::new(self.theme, Capability { depth, ..self.capability }) }
+    }
+
+    /// Another theme on the same terminal.
+    #[must_use]
+    pub fn with_theme(&self, theme: Theme) -> Self {
+        Self { sparing: self.sparing, ..Self::new(theme, self.capability) }
     }
 
     /// Whether the terminal shows blocks and lines.
@@ -90,7 +107,7 @@ impl Look {
     /// Whether two pixels fit into a cell: that takes blocks and colours.
     #[must_use]
     pub fn half_blocks(&self) -> bool {
-        self.unicode() && self.coloured()
+        self.unicode() && self.coloured() && !self.sparing
     }
 
     /// The colour of the `index`th backend.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use rustix::event::PollFlags;
 
@@ -18,8 +19,11 @@ use super::tty::{Readiness, Tty, wait};
 
 /// The other screen, without autowrap.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?7l\x1b[2J";
-/// A frame may have been cut short: end it, then colours, cursor, autowrap and the screen before.
-const LEAVE: &[u8] = b"\x1b[?2026l\x1b[0m\x1b[?25h\x1b[?7h\x1b[?1049l";
+/// Presses and the wheel, and numbers for places: no word of the mouse merely moving, for that is traffic.
+const LISTEN: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+const LISTEN_NO_MORE: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+/// A frame may have been cut short: end it, then the mouse, colours, cursor, autowrap and the screen before.
+const LEAVE: &[u8] = b"\x1b[?2026l\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?25h\x1b[?7h\x1b[?1049l";
 
 /// Whether a session has the terminal. The panic hook knows nothing else.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
@@ -28,6 +32,7 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub struct Session {
     tty: Tty,
+    mouse: AtomicBool,
 }
 
 impl Session {
@@ -38,7 +43,7 @@ impl Session {
     /// When it does not let itself be taken over.
     pub fn enter(tty: Tty) -> io::Result<Self> {
         install_panic_hook();
-        let session = Self { tty };
+        let session = Self { tty, mouse: AtomicBool::new(false) };
         session.resume()?;
         Ok(session)
     }
@@ -51,7 +56,31 @@ impl Session {
     pub fn resume(&self) -> io::Result<()> {
         ACTIVE.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
-        self.tty.output().write_all(ENTER)
+        self.tty.output().write_all(ENTER)?;
+        if self.mouse.load(Ordering::SeqCst) {
+            self.tty.output().write_all(LISTEN)?;
+        }
+        Ok(())
+    }
+
+    /// Listens to the mouse, or no more; after a stop as before it.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal takes nothing.
+    pub fn listen_to_mouse(&self, listen: bool) -> io::Result<()> {
+        self.mouse.store(listen, Ordering::SeqCst);
+        self.tty.output().write_all(if listen { LISTEN } else { LISTEN_NO_MORE })
+    }
+
+    /// Puts a text into the terminal's clipboard (OSC 52). Whether the terminal does so it does not tell.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal takes nothing.
+    pub fn copy(&self, text: &str) -> io::Result<()> {
+        let text = BASE64_STANDARD.encode(text);
+        self.tty.output().write_all(format!("\x1b]52;c;{text}\x1b\\").as_bytes())
     }
 
     /// Gives it back for a while.

@@ -29,6 +29,12 @@ impl Field {
         self.input.value().trim()
     }
 
+    /// What it says, with the blanks at its ends.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.input.value()
+    }
+
     /// Has it say something else.
     pub fn set(&mut self, value: impl Into<String>) {
         self.input = Input::new(value.into());

@@ -3,11 +3,14 @@
 use maglev_core::sample::BackendId;
 use ratatui::{
     buffer::Buffer,
-    layout::Rect,
+    layout::{Position, Rect},
     style::{Color, Modifier, Style},
 };
 
-use super::raster::{Pixel, Raster};
+use super::{
+    raster::{Pixel, Raster},
+    window::Window,
+};
 use crate::{
     monitor::{
         data::Data,
@@ -59,6 +62,17 @@ pub fn pixels(area: Rect, slots: usize, half_blocks: bool) -> (u32, u32) {
     // Rows that start at round numbers, where that costs little.
     let columns = if columns >= 30 { columns / 10 * 10 } else { columns };
     (columns, u32::from(area.height) * if half_blocks { 2 } else { 1 })
+}
+
+/// The first slot of what is drawn at that place of `area`.
+#[must_use]
+pub fn slot_at(window: Window, place: Position, area: Rect, half_blocks: bool) -> Option<u32> {
+    let left = area.x + gutter(window.slots as usize, area.width);
+    let column = place.x.checked_sub(left)?;
+    let row = place.y.checked_sub(area.y).filter(|row| *row < area.height)?;
+    let (column, row) = (u32::from(column), u32::from(row) * if half_blocks { 2 } else { 1 });
+    let slots = window.slots_of(column, row);
+    (column < window.columns && row < window.rows && !slots.is_empty()).then_some(slots.start)
 }
 
 /// The letter or block for a level where there are not colours enough.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ratatui::{
     buffer::Buffer,
-    layout::Rect,
+    layout::{Position, Rect},
     text::{Line, Span},
 };
 
@@ -188,7 +188,7 @@ impl Component for SlotsView {
             }
             _ => {
                 // The owner is bound by name here and now, wherever the cursor goes later.
-                let owner = self.story.as_ref().and_then(|story| story.owner.clone());
+                let owner = self.subject(data);
                 return dialog::for_backend(action, data, owner.as_deref());
             }
         };
@@ -224,6 +224,26 @@ impl Component for SlotsView {
         let history = data.service_history().map(|history| &history.slots);
         self.raster.update(window, slots, history, sample.taken_at);
         self.story = Story::of(data, self.cursor, &mut self.next_in_line);
+    }
+
+    fn copied(&self, _data: &Data) -> Option<String> {
+        let story = self.story.as_ref()?;
+        Some(format!("slot {}: {}", story.slot, story.words().join("; ")))
+    }
+
+    fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
+        let map = Parts::of(area).map;
+        if let Some(slot) = draw::slot_at(self.raster.window, place, map, data.half_blocks) {
+            self.cursor = slot.min(Self::last(data));
+        }
+    }
+
+    fn wheel(&self, forward: bool) -> Action {
+        if forward { Action::ZoomIn } else { Action::ZoomOut }
+    }
+
+    fn subject(&self, _data: &Data) -> Option<String> {
+        self.story.as_ref().and_then(|story| story.owner.clone())
     }
 
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {

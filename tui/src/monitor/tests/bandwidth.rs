@@ -154,6 +154,35 @@ fn the_heatmap_takes_at_most_30_kb_a_frame_under_noise() {
     }
 }
 
+#[test]
+fn a_thin_link_takes_a_quarter_for_a_picture_and_less_for_a_frame() {
+    let mut services = demonstration();
+    services.truncate(1);
+    services[0].table_size = 65_537;
+    let mut told = Vec::new();
+    for thin in [false, true] {
+        let look = look(ColourDepth::Indexed, Glyphs::Unicode);
+        let look = if thin { look.sparing() } else { look };
+        let mut bench = Bench::of(services.clone(), ViewName::Slots, look);
+        let mut wire = Wire::new(&mut bench, 200, 50);
+        bench.press("c++++");
+        let mut noise = Noise::new(&mut bench, 4e3);
+        for _ in 0..15 {
+            noise.sample(&mut bench);
+        }
+        let first = wire.frame(&bench);
+        let steady: Vec<usize> = (0..15)
+            .map(|_| {
+                noise.sample(&mut bench);
+                wire.frame(&bench)
+            })
+            .collect();
+        told.push((first, tell(if thin { "a thin link" } else { "a wide link" }, first, &steady)));
+    }
+    let [(wide_first, wide), (thin_first, thin)] = told[..] else { panic!("{told:?}") };
+    assert!(thin_first * 4 <= wide_first && thin < wide, "{told:?}");
+}
+
 struct Noise {
     random: fastrand::Rng,
     rates: Vec<f64>,

@@ -42,6 +42,14 @@ impl Host for Script {
         self.orders.push(order);
     }
 
+    fn mouse(&mut self, _listen: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn copy(&mut self, _text: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn suspend(&mut self) -> io::Result<()> {
         self.suspended += 1;
         Ok(())
@@ -62,8 +70,8 @@ fn run(batches: impl IntoIterator<Item = VecDeque<Event>>) -> (Ended, Script, St
     let mut bench = Bench::new(ViewName::Backends).after(2);
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     let mut script = Script { batches: batches.into_iter().collect(), orders: Vec::new(), suspended: 0 };
-    let look = look(ColourDepth::Indexed, Glyphs::Unicode);
-    let (ended, _) = cycle::run(&mut terminal, &look, &mut bench.model, &mut script).unwrap();
+    let mut look = look(ColourDepth::Indexed, Glyphs::Unicode);
+    let (ended, _) = cycle::run(&mut terminal, &mut look, &mut bench.model, &mut script).unwrap();
     (ended, script, terminal.backend().to_string())
 }
 

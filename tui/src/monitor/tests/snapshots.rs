@@ -96,6 +96,9 @@ fn dialogs() {
     snapshot("dialog-machine", bench.press("<Esc>D"));
     snapshot("dialog-add", bench.press("<Esc>a"));
     snapshot("dialog-weight", bench.press("<Esc>w"));
+    snapshot("dialog-palette", bench.press("<Esc>:dr"));
+    snapshot("dialog-filter", bench.press("<Esc>s/b1"));
+    bench.press("<Esc>sssssssss");
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");
     for _ in 0..3 {
         bench.press("jd<Tab><Enter>");

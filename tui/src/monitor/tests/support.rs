@@ -3,7 +3,7 @@ use std::time::Duration;
 use maglev_core::{seed::HashSeed, service::Service};
 use ratatui::{
     buffer::Buffer,
-    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+    crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
     layout::{Rect, Size},
 };
 
@@ -31,6 +31,7 @@ pub(super) struct Bench {
     /// Whether what is asked of the source is left unanswered.
     pub(super) deaf: bool,
     pub(super) quit: bool,
+    pub(super) clipboard: String,
 }
 
 pub(super) const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 10)];
@@ -48,7 +49,14 @@ impl Bench {
         let simulation = Simulation::by_hand(services, spares(), HashSeed::default(), 7).unwrap();
         let mut data = Data::new(simulation.identity(), simulation.seed(), look.half_blocks());
         data.service = Some("web".to_owned());
-        let mut bench = Self { simulation, model: Model::new(data, view), look, deaf: false, quit: false };
+        let mut bench = Self {
+            simulation,
+            model: Model::new(data, view),
+            look,
+            deaf: false,
+            quit: false,
+            clipboard: String::new(),
+        };
         bench.sample();
         bench
     }
@@ -91,6 +99,7 @@ impl Bench {
                     self.update(Message::Executed(id, result));
                     self.sample();
                 }
+                Effect::Copy(text) => self.clipboard = text,
                 Effect::Quit { .. } => self.quit = true,
                 _ => {}
             }
@@ -109,6 +118,16 @@ impl Bench {
             self.update(Message::Key(key(&name)));
         }
         self
+    }
+
+    /// Presses the mouse there, or turns its wheel: 0 is a press, 1 forward, 2 back.
+    pub(super) fn click(&mut self, column: u16, row: u16, how: u8) {
+        let kind = match how {
+            0 => MouseEventKind::Down(MouseButton::Left),
+            1 => MouseEventKind::ScrollUp,
+            _ => MouseEventKind::ScrollDown,
+        };
+        self.update(Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
     }
 
     pub(super) fn resize(&mut self, width: u16, height: u16) -> &mut Self {

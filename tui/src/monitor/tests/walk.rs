@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 52] = [
+const KEYS: [&str; 58] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -46,6 +46,12 @@ const KEYS: [&str; 52] = [
     "N",
     "m",
     "/",
+    ":",
+    "y",
+    "s",
+    "s",
+    "S",
+    "b",
     "7",
     "h",
     "j",
@@ -70,7 +76,7 @@ const CHANGES: [&str; 6] = [
     "<Esc>e<Tab><Enter>",
     "<Esc>3a<Enter><Tab><Enter>",
     "<Esc>x<Tab><Enter>",
-    "u<Tab><Enter>",
+    "<Esc>u<Tab><Enter>",
     "<Esc>2w5<Enter><Tab><Enter>",
 ];
 
@@ -118,7 +124,7 @@ fn thousands_of_keys() {
     let mut services = demonstration();
     services[0].table_size = 251;
     let mut bench = Bench::of(services, ViewName::Backends, look(ColourDepth::Indexed, Glyphs::Unicode));
-    for step in 0..6000 {
+    for step in 0..7000 {
         bench.press(KEYS[random.usize(..KEYS.len())]);
         match random.u8(..) {
             0..20 => bench.pass(1),
@@ -130,6 +136,7 @@ fn thousands_of_keys() {
             30..50 => {
                 bench.press(CHANGES[random.usize(..CHANGES.len())]);
             }
+            50..60 => bench.click(random.u16(..200), random.u16(..60), random.u8(..3)),
             _ => {}
         }
         if step % 7 == 0 {

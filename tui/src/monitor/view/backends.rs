@@ -1,5 +1,7 @@
 //! The backends of a service: what each gets, beside what its weight calls for.
 
+use std::time::Duration;
+
 use maglev_core::{
     drain::DrainProgress,
     health::Health,
@@ -8,7 +10,7 @@ use maglev_core::{
 };
 use ratatui::{
     buffer::Buffer,
-    layout::Rect,
+    layout::{Position, Rect},
     style::Style,
     text::{Line, Span},
 };
@@ -21,6 +23,7 @@ use crate::{
         data::Data,
         dialog,
         history::{Rates, Track},
+        list::{List, Listed, Order, Value},
         number::{count, percent, rate},
         slots::{self, draw::Colouring, raster::Raster, window::Window},
         view::chrome::Layout,
@@ -36,6 +39,7 @@ use crate::{
 /// The view of the backends: what each gets, and below, where there is room, who owns the slots.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
+    list: List,
     raster: Raster,
 }
 
@@ -137,6 +141,23 @@ pub fn mark(colour: usize, letter: char, look: &Look) -> Span<'static> {
     if look.half_blocks() { span("■", style) } else { span(letter.to_string(), style) }
 }
 
+/// What rows can be sorted by.
+fn orders<'a>() -> Vec<Order<Row<'a>>> {
+    type Read<'a> = fn(&Row<'a>) -> Value;
+    let order = |title, value: Read<'a>| Order { title, value };
+    vec![
+        order("BACKEND", |row| Value::Text(row.backend.name.clone())),
+        order("STATE", |row| Value::Text(row.backend.state.word().to_owned())),
+        order("WEIGHT", |row| Value::Number(Some(f64::from(row.backend.weight)))),
+        order("SLOTS", |row| Value::Number(Some(f64::from(row.backend.slots)))),
+        order("PKT/S", |row| Value::Number(row.rates.map(|rates| rates.packets))),
+        order("BIT/S", |row| Value::Number(row.rates.map(|rates| rates.bits))),
+        order("NEW/S", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
+        order("DUE%", |row| Value::Number(Some(due(row.service, row.backend)))),
+        order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
+    ]
+}
+
 fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
     type Cell<'a> = fn(&Row<'a>, &Look, u16) -> Line<'static>;
     let text =
@@ -195,23 +216,56 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
 impl Component for Backends {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
         let page = isize::try_from(data.size.height / 2).unwrap_or(1);
-        match action {
-            Action::Up => data.step_backend(-1),
-            Action::Down => data.step_backend(1),
-            Action::PageUp => data.step_backend(-page),
-            Action::PageDown => data.step_backend(page),
-            Action::First => data.step_backend(isize::MIN),
-            Action::Last => data.step_backend(isize::MAX),
+        let steps = match action {
+            Action::Up => -1,
+            Action::Down => 1,
+            Action::PageUp => -page,
+            Action::PageDown => page,
+            Action::First => isize::MIN,
+            Action::Last => isize::MAX,
             Action::Open => return Outcome::Go(ViewName::Slots),
             _ => {
-                let chosen = data.backend.clone();
+                let chosen = self.subject(data);
                 return dialog::for_backend(action, data, chosen.as_deref());
             }
+        };
+        if let Some(backend) = self.list.step(data.backend.as_deref(), steps) {
+            data.backend = Some(backend);
         }
         Outcome::Done
     }
 
+    fn list(&self) -> Option<&List> {
+        Some(&self.list)
+    }
+
+    fn list_mut(&mut self) -> Option<&mut List> {
+        Some(&mut self.list)
+    }
+
+    fn copied(&self, data: &Data) -> Option<String> {
+        data.backend().map(|backend| backend.address.to_string())
+    }
+
+    fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
+        let Some(service) = data.service() else { return };
+        let row = table::row_at(self.rows(data), Parts::of(area, service).table, place.y);
+        let name = row.and_then(|row| self.list.shown().get(row).cloned());
+        if let Some(backend) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
+            data.backend = Some(backend);
+        }
+    }
+
     fn refresh(&mut self, data: &Data) {
+        let rows = data.service().into_iter().flat_map(|service| {
+            service.backends.iter().map(move |backend| Listed {
+                name: backend.name.clone(),
+                text: format!("{} {} {}", backend.name, backend.address, backend.state.word()),
+                row: Row::of(data, service, backend),
+            })
+        });
+        let now = data.sample.as_ref().map_or(Duration::ZERO, |sample| sample.taken_at);
+        self.list.refresh(rows.collect(), &orders(), now);
         let (Some(service), Some(sample)) = (data.service(), data.sample.as_ref()) else {
             self.raster = Raster::default();
             return;
@@ -224,6 +278,11 @@ impl Component for Backends {
         self.raster.update(window, slots, history, sample.taken_at);
     }
 
+    fn subject(&self, data: &Data) -> Option<String> {
+        // What the filter leaves out is not changed unseen.
+        data.backend.clone().filter(|backend| self.list.shows(backend))
+    }
+
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let Some(service) = data.service() else {
             line(span(" no service", look.faint()), area, buffer);
@@ -231,20 +290,26 @@ impl Component for Backends {
         };
         let parts = Parts::of(area, service);
         let backends = &service.backends;
-        let rows = Rows {
-            count: backends.len(),
-            selected: backends.iter().position(|backend| Some(&backend.name) == data.backend.as_ref()),
+        let shown = self.list.shown();
+        let row = |index: usize| {
+            let name = shown.get(index)?;
+            Some(Row::of(data, service, backends.iter().find(|backend| backend.name == *name)?))
         };
-        let row = |index: usize| Some(Row::of(data, service, backends.get(index)?));
         let name = backends.iter().map(|backend| backend.name.chars().count() + 2).max().unwrap_or(0);
         let name = u16::try_from(name.clamp(8, 24)).unwrap_or(24);
-        table::draw(&columns(name), rows, row, look, parts.table, buffer);
+        table::draw(&columns(name), self.rows(data), row, look, parts.table, buffer);
         details(data, service, look, parts.details, buffer);
         self.draw_map(data, service, look, &parts, buffer);
     }
 }
 
 impl Backends {
+    fn rows(&self, data: &Data) -> Rows {
+        let shown = self.list.shown();
+        let selected = shown.iter().position(|name| Some(name) == data.backend.as_ref());
+        Rows { count: shown.len(), selected }
+    }
+
     /// Who owns the slots, in the colours of the rows above.
     fn draw_map(
         &self,

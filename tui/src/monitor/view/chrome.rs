@@ -103,8 +103,8 @@ fn totals(data: &Data) -> String {
     format!("{} pkt/s  {} bit/s  {} new/s ", short(packets), short(bits), short(new))
 }
 
-/// Draws the tabs, and which service is chosen.
-pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+/// Draws the tabs, what is otherwise than at first in the list that is open, and which service is chosen.
+pub fn tabs(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let mut spans = vec![Span::raw(" ")];
     for (number, view) in (1..).zip(ViewName::TABS) {
         let style = if view == active { look.selected() } else { look.text() };
@@ -116,6 +116,10 @@ pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut
         spans.push(span(" help ", look.selected()));
         spans.push(Span::raw(" "));
     }
+    if !note.is_empty() {
+        spans.push(span(look.either("│", "|"), look.border()));
+        spans.push(span(format!(" {note} "), look.warning()));
+    }
     if let Some(service) = data.service() {
         let text = format!(" {} {} {}", service.name, service.address, service.protocol);
         spans.push(span(look.either("│", "|"), look.border()));
@@ -124,8 +128,20 @@ pub fn tabs(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut
     line(Line::from(spans), area, buffer);
 }
 
+/// The view whose tab is drawn at that column.
+#[must_use]
+pub fn tab_at(x: u16) -> Option<ViewName> {
+    let mut left = 1;
+    ViewName::TABS.into_iter().find(|view| {
+        let begins = left;
+        // Its number, its title between blanks, and one between tabs.
+        left += 4 + u16::try_from(view.title().len()).unwrap_or(0);
+        (begins..left - 1).contains(&x)
+    })
+}
+
 /// Draws what happened last on the left, and what the monitor costs on the right.
-pub fn status(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let left = if let Some(failure) = &data.failure {
         span(format!(" no sample: {failure}"), look.error())
     } else if let Some(notice) = &data.notice {
@@ -139,7 +155,7 @@ pub fn status(active: ViewName, data: &Data, look: &Look, area: Rect, buffer: &m
         span(" waiting for the first sample", look.faint())
     } else if area.width < 60 {
         let service = data.service.clone().unwrap_or_default();
-        span(format!(" {} {service}", active.title()), look.faint())
+        span(format!(" {} {service} {note}", active.title()), look.faint())
     } else {
         span("", look.text())
     };
@@ -167,12 +183,12 @@ pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer
         BINDINGS.iter().filter(move |binding| binding.contexts.contains(context) && !binding.label.is_empty())
     });
     let read_only = data.identity.read_only.is_some();
-    let shown = shown.filter(|binding| !(read_only && binding.changes)).map(|binding| {
+    let shown = shown.filter(|binding| !(read_only && binding.changes)).filter_map(|binding| {
+        let key = data.keymap.keys(binding).first()?;
         let label = if binding.action == Action::Freeze && data.frozen { "unfreeze" } else { binding.label };
-        let keys =
-            [span(binding.keys[0].to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
+        let keys = [span(key.to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
         let last = matches!(binding.action, Action::Help | Action::Quit);
-        (last, keys)
+        Some((last, keys))
     });
     let (last, first): (Vec<_>, Vec<_>) = shown.partition(|(last, _)| *last);
     let width = |keys: &[Span<'_>]| keys.iter().map(Span::width).sum::<usize>();

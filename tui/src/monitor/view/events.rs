@@ -1,13 +1,20 @@
 //! Every change: when, who, what, and what it moved beside what had to move. The latest stands first.
 
+use std::time::Duration;
+
 use maglev_core::sample::Event;
-use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    text::Line,
+};
 
 use super::{Component, Outcome};
 use crate::{
     monitor::{
         action::Action,
         data::{Data, clock},
+        list::{List, Listed, Order, Value},
         number::count,
         widget::{
             table::{self, Column, Rows},
@@ -20,8 +27,28 @@ use crate::{
 /// The view of the changes.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
+    list: List,
     /// The number of the chosen one; the latest where none is chosen.
     chosen: Option<u64>,
+}
+
+/// What rows can be sorted by.
+fn orders<'a>() -> Vec<Order<&'a Event>> {
+    type Read<'a> = fn(&&'a Event) -> Value;
+    let order = |title, value: Read<'a>| Order { title, value };
+    vec![
+        order("WHAT", |event| Value::Text(event.action.clone())),
+        order("SERVICE", |event| Value::Text(event.service.clone())),
+        order("BACKEND", |event| Value::Text(event.backend.clone())),
+        order("MOVED", |event| Value::Number(Some(f64::from(event.moved)))),
+        order("EXCESS", |event| Value::Number(Some(f64::from(event.moved.saturating_sub(event.minimum))))),
+        order("WHO", |event| Value::Text(event.actor.clone())),
+    ]
+}
+
+/// Every change, the latest first.
+fn latest_first(data: &Data) -> impl Iterator<Item = &Event> {
+    data.sample.as_ref().map_or(&[][..], |sample| &sample.events).iter().rev()
 }
 
 fn columns<'a>() -> Vec<Column<&'a Event>> {
@@ -59,40 +86,96 @@ fn columns<'a>() -> Vec<Column<&'a Event>> {
 }
 
 impl Events {
-    /// How far from the latest the chosen one stands.
-    fn position(&self, events: &[Event]) -> usize {
-        let chosen = |chosen: u64| events.iter().rev().position(|event| event.sequence == chosen);
-        self.chosen.and_then(chosen).unwrap_or(0)
+    fn rows(&self) -> Rows {
+        Rows { count: self.list.shown().len(), selected: Some(self.position()) }
+    }
+
+    /// Where the chosen one stands; at the top where none is chosen.
+    fn position(&self) -> usize {
+        let place = |chosen: u64| self.list.shown().iter().position(|name| *name == chosen.to_string());
+        self.chosen.and_then(place).unwrap_or(0)
     }
 }
 
 impl Component for Events {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
-        let events = data.sample.as_ref().map_or(&[][..], |sample| &sample.events);
-        let page = usize::from(data.size.height / 2);
-        let at = self.position(events);
-        let to = match action {
-            Action::Up => at.saturating_sub(1),
-            Action::Down => at + 1,
-            Action::PageUp => at.saturating_sub(page),
-            Action::PageDown => at + page,
-            Action::First => 0,
-            Action::Last => usize::MAX,
+        let page = isize::try_from(data.size.height / 2).unwrap_or(1);
+        let steps = match action {
+            Action::Up => -1,
+            Action::Down => 1,
+            Action::PageUp => -page,
+            Action::PageDown => page,
+            Action::First => isize::MIN,
+            Action::Last => isize::MAX,
             _ => return Outcome::Ignored,
         };
-        let to = to.min(events.len().saturating_sub(1));
+        let from = self.list.shown().get(self.position()).cloned();
+        let to = self.list.step(from.as_deref(), steps);
         // The first one is not held on to: new ones then come in above the choice.
-        self.chosen = (to > 0).then(|| events.iter().rev().nth(to).map(|event| event.sequence)).flatten();
+        let to = to.filter(|name| self.list.shown().first() != Some(name));
+        self.chosen = to.and_then(|name| name.parse().ok());
         Outcome::Done
     }
 
+    fn list(&self) -> Option<&List> {
+        Some(&self.list)
+    }
+
+    fn list_mut(&mut self) -> Option<&mut List> {
+        Some(&mut self.list)
+    }
+
+    fn copied(&self, data: &Data) -> Option<String> {
+        let sequence: u64 = self.list.shown().get(self.position())?.parse().ok()?;
+        let event = latest_first(data).find(|event| event.sequence == sequence)?;
+        Some(format!(
+            "{} {} {} {}: moved {} of at least {}, by {}",
+            clock(event.at),
+            event.action,
+            event.service,
+            event.backend,
+            event.moved,
+            event.minimum,
+            event.actor
+        ))
+    }
+
+    fn click(&mut self, place: Position, area: Rect, _data: &mut Data) {
+        let row = table::row_at(self.rows(), area, place.y);
+        let name = row.and_then(|row| self.list.shown().get(row).cloned());
+        if let Some(name) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
+            self.chosen = name.parse().ok();
+        }
+    }
+
+    fn refresh(&mut self, data: &Data) {
+        let rows = latest_first(data).map(|event| Listed {
+            name: event.sequence.to_string(),
+            text: format!(
+                "{} {} {} {} {} {}",
+                clock(event.at),
+                event.action,
+                event.service,
+                event.backend,
+                event.actor,
+                event.detail
+            ),
+            row: event,
+        });
+        let now = data.sample.as_ref().map_or(Duration::ZERO, |sample| sample.taken_at);
+        self.list.refresh(rows.collect(), &orders(), now);
+    }
+
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
-        let events = data.sample.as_ref().map_or(&[][..], |sample| &sample.events);
-        if events.is_empty() {
+        if latest_first(data).next().is_none() {
             line(span(" nothing was changed yet", look.faint()), area, buffer);
             return;
         }
-        let rows = Rows { count: events.len(), selected: Some(self.position(events)) };
-        table::draw(&columns(), rows, |index| events.iter().rev().nth(index), look, area, buffer);
+        let shown = self.list.shown();
+        let row = |index: usize| {
+            let sequence: u64 = shown.get(index)?.parse().ok()?;
+            latest_first(data).find(|event| event.sequence == sequence)
+        };
+        table::draw(&columns(), self.rows(), row, look, area, buffer);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     monitor::{
         action::{Action, BINDINGS, Context},
         data::Data,
+        keymap::Keymap,
         widget::text::{line, span},
     },
     terminal::look::Look,
@@ -18,7 +19,7 @@ pub struct Help {
     first: usize,
 }
 
-fn lines(look: &Look) -> Vec<Line<'static>> {
+fn lines(keymap: &Keymap, look: &Look) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for context in Context::ALL {
         let mut bindings = BINDINGS.iter().filter(|binding| binding.contexts[0] == context).peekable();
@@ -30,12 +31,11 @@ fn lines(look: &Look) -> Vec<Line<'static>> {
         }
         lines.push(span(format!(" {}", context.title()), look.heading()).into());
         for binding in bindings {
-            let keys: Vec<String> = binding.keys.iter().map(ToString::to_string).collect();
             let others: Vec<&str> = binding.contexts[1..].iter().map(|context| context.title()).collect();
             let also =
                 if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) };
             lines.push(Line::from(vec![
-                span(format!("  {:<13}", keys.join(" ")), look.accent()),
+                span(format!("  {:<13}", keymap.shown(binding)), look.accent()),
                 span(binding.description, look.text()),
                 span(also, look.faint()),
                 span(if binding.changes { " (shown first)" } else { "" }, look.faint()),
@@ -69,9 +69,9 @@ impl Component for Help {
         Outcome::Done
     }
 
-    fn draw(&self, _data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
+    fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let mut rest = area;
-        for text in lines(look).into_iter().skip(self.first) {
+        for text in lines(&data.keymap, look).into_iter().skip(self.first) {
             if rest.is_empty() {
                 break;
             }

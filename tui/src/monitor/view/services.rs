@@ -1,7 +1,13 @@
 //! The services, and what becomes of packets that are for none.
 
+use std::time::Duration;
+
 use maglev_core::sample::ServiceSample;
-use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    text::Line,
+};
 
 use super::{Component, Outcome, ViewName};
 use crate::{
@@ -9,6 +15,7 @@ use crate::{
         action::Action,
         data::Data,
         history::{Rates, Track},
+        list::{List, Listed, Order, Value},
         number::{count, rate, several},
         widget::{
             graph::sparkline,
@@ -21,12 +28,47 @@ use crate::{
 
 /// The view of the services.
 #[derive(Clone, Debug, Default)]
-pub struct Services;
+pub struct Services {
+    list: List,
+}
 
 struct Row<'a> {
     service: &'a ServiceSample,
     track: Option<&'a Track>,
     rates: Option<Rates>,
+}
+
+impl<'a> Row<'a> {
+    fn of(data: &'a Data, service: &'a ServiceSample) -> Self {
+        let track = data.history.service(&service.name).map(|history| &history.track);
+        Self { service, track, rates: track.and_then(Track::latest) }
+    }
+}
+
+/// What rows can be sorted by.
+fn orders<'a>() -> Vec<Order<Row<'a>>> {
+    type Read<'a> = fn(&Row<'a>) -> Value;
+    let order = |title, value: Read<'a>| Order { title, value };
+    vec![
+        order("SERVICE", |row| Value::Text(row.service.name.clone())),
+        order("ADDRESS", |row| Value::Text(row.service.address.to_string())),
+        order("PROT", |row| Value::Text(row.service.protocol.word().to_owned())),
+        order("ACTIVE", |row| whole(active(row.service))),
+        order("SLOTS", |row| whole(row.service.slots.len())),
+        order("SETTLING", |row| whole(row.service.slots.settling())),
+        order("PKT/S", |row| Value::Number(row.rates.map(|rates| rates.packets))),
+        order("BIT/S", |row| Value::Number(row.rates.map(|rates| rates.bits))),
+        order("NEW/S", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
+        order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
+    ]
+}
+
+fn whole(value: usize) -> Value {
+    Value::Number(u32::try_from(value).ok().map(f64::from))
+}
+
+fn active(service: &ServiceSample) -> usize {
+    service.backends.iter().filter(|backend| backend.gets_flows()).count()
 }
 
 fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
@@ -41,7 +83,7 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
         text("PROT", 4, 9, |row, look, _| span(row.service.protocol.word(), look.text()).into()),
         number("ACTIVE", 6, 3, |row, look, _| {
             let backends = &row.service.backends;
-            let active = backends.iter().filter(|backend| backend.gets_flows()).count();
+            let active = active(row.service);
             let style = if active == 0 { look.error() } else { look.text() };
             span(format!("{active}/{}", backends.len()), style).into()
         }),
@@ -83,38 +125,83 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
 impl Component for Services {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
         let page = isize::try_from(data.size.height / 2).unwrap_or(1);
-        match action {
-            Action::Up => data.step_service(-1, false),
-            Action::Down => data.step_service(1, false),
-            Action::PageUp => data.step_service(-page, false),
-            Action::PageDown => data.step_service(page, false),
-            Action::First => data.step_service(isize::MIN, false),
-            Action::Last => data.step_service(isize::MAX, false),
+        let steps = match action {
+            Action::Up => -1,
+            Action::Down => 1,
+            Action::PageUp => -page,
+            Action::PageDown => page,
+            Action::First => isize::MIN,
+            Action::Last => isize::MAX,
             Action::Open => return Outcome::Go(ViewName::Backends),
             _ => return Outcome::Ignored,
+        };
+        if let Some(service) = self.list.step(data.service.as_deref(), steps) {
+            data.service = Some(service);
+            data.keep_choice();
         }
         Outcome::Done
     }
 
+    fn list(&self) -> Option<&List> {
+        Some(&self.list)
+    }
+
+    fn list_mut(&mut self) -> Option<&mut List> {
+        Some(&mut self.list)
+    }
+
+    fn copied(&self, data: &Data) -> Option<String> {
+        data.service().map(|service| service.address.to_string())
+    }
+
+    fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
+        let (table, _) = parts(data.services(), area);
+        let row = table::row_at(self.rows(data), table, place.y);
+        let name = row.and_then(|row| self.list.shown().get(row).cloned());
+        if let Some(service) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
+            data.service = Some(service);
+            data.keep_choice();
+        }
+    }
+
+    fn refresh(&mut self, data: &Data) {
+        let rows = data.services().iter().map(|service| Listed {
+            name: service.name.clone(),
+            text: format!("{} {} {}", service.name, service.address, service.protocol.word()),
+            row: Row::of(data, service),
+        });
+        let now = data.sample.as_ref().map_or(Duration::ZERO, |sample| sample.taken_at);
+        self.list.refresh(rows.collect(), &orders(), now);
+    }
+
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let services = data.services();
-        let rows = Rows {
-            count: services.len(),
-            selected: services.iter().position(|service| Some(&service.name) == data.service.as_ref()),
-        };
-        let wanted = u16::try_from(services.len() + 2).unwrap_or(u16::MAX);
-        let words = if area.height >= 10 { 5 } else { 0 };
-        let (top, bottom) = split_bottom(area, area.height.saturating_sub(wanted).max(words));
+        let shown = self.list.shown();
+        let (top, bottom) = parts(services, area);
         let row = |index: usize| {
-            let service = services.get(index)?;
-            let track = data.history.service(&service.name).map(|history| &history.track);
-            Some(Row { service, track, rates: track.and_then(Track::latest) })
+            let name = shown.get(index)?;
+            Some(Row::of(data, services.iter().find(|service| service.name == *name)?))
         };
         let name =
             services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, 20);
-        table::draw(&columns(u16::try_from(name).unwrap_or(20)), rows, row, look, top, buffer);
+        table::draw(&columns(u16::try_from(name).unwrap_or(20)), self.rows(data), row, look, top, buffer);
         verdicts(data, look, bottom, buffer);
     }
+}
+
+impl Services {
+    fn rows(&self, data: &Data) -> Rows {
+        let shown = self.list.shown();
+        let selected = shown.iter().position(|name| Some(name) == data.service.as_ref());
+        Rows { count: shown.len(), selected }
+    }
+}
+
+/// Where the table goes, and the verdicts below it.
+fn parts(services: &[ServiceSample], area: Rect) -> (Rect, Rect) {
+    let wanted = u16::try_from(services.len() + 2).unwrap_or(u16::MAX);
+    let words = if area.height >= 10 { 5 } else { 0 };
+    split_bottom(area, area.height.saturating_sub(wanted).max(words))
 }
 
 /// What became of packets, word by word; and what could not be remembered, for that is a loss that nothing else tells.

@@ -44,6 +44,15 @@ impl Rows {
     }
 }
 
+/// The row at that height of a table drawn in `area`.
+#[must_use]
+pub fn row_at(rows: Rows, area: Rect, y: u16) -> Option<usize> {
+    let headed = u16::from(area.height > 1);
+    let below = y.checked_sub(area.y + headed).filter(|below| *below < area.height - headed)?;
+    let row = rows.first(usize::from(area.height - headed)) + usize::from(below);
+    (row < rows.count).then_some(row)
+}
+
 /// Draws headings and as many rows as there is room for. `row` makes one of them: only those on screen are made.
 pub fn draw<Row>(
     columns: &[Column<Row>],
