@@ -2,12 +2,14 @@
 
 #![expect(unsafe_code, reason = "bpf(2) and mmap(2) take addresses; nothing outside this module does")]
 
+mod foreign;
 mod grace;
 mod info;
 mod map;
 mod rows;
 mod syscall;
 
+pub(crate) use foreign::ForeignMap;
 pub(crate) use grace::wait_for_readers;
 pub(crate) use info::{link_interface, locked_bytes, program_name};
 pub(crate) use map::{Access, KernelMap, MapKind, possible_processors};
