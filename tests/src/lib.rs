@@ -5,10 +5,12 @@
 
 mod audit;
 mod binary;
+mod cilium;
 mod site;
 mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use cilium::{Frontend, Rig};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;

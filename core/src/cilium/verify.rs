@@ -180,6 +180,19 @@ fn nearest(
     nearest
 }
 
+impl Verification {
+    /// What is to be said where the seed is not known.
+    #[must_use]
+    pub fn without_seed() -> Self {
+        Self {
+            verdict: Verdict::Unexplained,
+            weights: WeightFit::None,
+            differing: Vec::new(),
+            reason: Some("the seed is not known; give it with --seed".to_owned()),
+        }
+    }
+}
+
 fn kernel_slots(frontend: &Frontend) -> Option<&[u32]> {
     frontend.table.as_ref().map(|table| table.slots.as_slice())
 }
