@@ -107,13 +107,22 @@ impl Rig {
     ///
     /// When its address is none.
     pub fn frontend(&self, frontend: &Frontend<'_>) {
+        self.frontend_of(frontend, 6);
+    }
+
+    /// Writes a frontend of another protocol than TCP, and its slots.
+    ///
+    /// # Panics
+    ///
+    /// When its address is none.
+    pub fn frontend_of(&self, frontend: &Frontend<'_>, protocol: u8) {
         let address: SocketAddr = frontend.address.parse().expect("an address");
         let family = self.family(address);
         let entry = |slot: usize, word: u32, count: usize, unusable: usize, flags: u16| {
             let half = |number: usize| u16::try_from(number).expect("16 bits").to_ne_bytes();
             let mut key = endpoint(address);
             key.extend(half(slot));
-            key.extend([6, 0, 0, 0]);
+            key.extend([protocol, 0, 0, 0]);
             let mut value = word.to_ne_bytes().to_vec();
             value.extend(half(count));
             value.extend(frontend.id.to_be_bytes());
