@@ -14,6 +14,8 @@ pub mod balance;
 #[cfg(feature = "std")]
 pub mod change;
 #[cfg(feature = "std")]
+pub mod cilium;
+#[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]
 pub mod drain;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod binary;
+mod cilium;
 mod flood;
 mod object;
 mod site;
@@ -12,6 +13,7 @@ mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use cilium::{Frontend, Rig};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};

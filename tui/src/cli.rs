@@ -1,9 +1,13 @@
 //! The command line: what it takes, and how its words become arguments.
 
+mod cilium;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
+
+pub use cilium::{CiliumAction, CiliumCommand, CiliumPlan};
 
 /// top for Maglev load balancing.
 #[derive(Debug, Parser)]
@@ -112,8 +116,7 @@ pub enum Command {
     /// At a backend: take the outer header off, until it is ended
     Decap(Decap),
     /// A Cilium node's own tables
-    #[command(hide = true)]
-    Cilium(Later),
+    Cilium(CiliumCommand),
     /// Write samples to a file
     #[command(hide = true)]
     Record(Later),

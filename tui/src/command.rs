@@ -2,6 +2,7 @@
 
 mod apply;
 mod backend;
+mod cilium;
 mod config;
 mod decap;
 mod doctor;
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Decap(words)) => decap::run(words),
         Some(Command::Config(ConfigCommand { action: ConfigAction::Show })) => config::show(&context),
         Some(Command::Trace(words)) => trace::run(&context, words),
-        Some(Command::Cilium(_)) => Err(not_yet("cilium")),
+        Some(Command::Cilium(words)) => cilium::run(&context, words),
         Some(Command::Record(_)) => Err(not_yet("record")),
         Some(Command::Replay(_)) => Err(not_yet("replay")),
         Some(Command::Exporter(_)) => Err(not_yet("exporter")),

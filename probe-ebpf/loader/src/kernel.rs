@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "bpf(2) and mmap(2) take addresses; nothing outside this module does")]
 
+mod foreign;
 mod grace;
 mod info;
 mod link;
@@ -9,6 +10,7 @@ mod map;
 mod rows;
 mod syscall;
 
+pub(crate) use foreign::ForeignMap;
 pub(crate) use grace::wait_for_readers;
 pub(crate) use info::{locked_bytes, pinned_program, program_by_id, program_name};
 pub(crate) use link::{link_info, replace_under_link};

@@ -7,6 +7,7 @@ mod actor;
 mod apply;
 mod attach;
 mod bpffs;
+pub mod cilium;
 mod clock;
 mod datapath;
 mod decap;

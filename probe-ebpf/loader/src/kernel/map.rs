@@ -15,7 +15,8 @@ use bytemuck::Pod;
 use super::syscall::{bpf, empty_attribute, object_info, open_pin, owned};
 use crate::{error::MapError, shape::MapShape};
 
-const BPF_F_RDONLY: u32 = 1 << 3;
+/// Opens a map so that nothing can be written through the descriptor.
+pub(super) const BPF_F_RDONLY: u32 = 1 << 3;
 
 /// How a map is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

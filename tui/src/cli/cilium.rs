@@ -1,0 +1,86 @@
+//! `cilium`: what it takes.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use maglev_core::seed::HashSeed;
+use maglev_probe::cilium::DEFAULT_PINS;
+
+/// `cilium`
+#[derive(Debug, Args)]
+pub struct CiliumCommand {
+    /// What to do
+    #[command(subcommand)]
+    pub action: CiliumAction,
+    /// The folder that Cilium's maps are pinned in
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_PINS)]
+    pub pins: PathBuf,
+    /// Cilium's state on this node: its socket and its configuration
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/run/cilium")]
+    pub run_dir: PathBuf,
+    /// Names of services: the output of `kubectl get services -A -o json`, `-` for standard input
+    #[arg(long, global = true, value_name = "FILE")]
+    pub names: Option<PathBuf>,
+    /// Cilium's `maglev.hashSeed`, where the node does not tell it
+    #[arg(long, global = true, value_name = "BASE64", value_parser = seed)]
+    pub seed: Option<HashSeed>,
+}
+
+/// What `cilium` does.
+#[derive(Debug, Subcommand)]
+pub enum CiliumAction {
+    /// The load-balancing maps: entries, sizes, memory, inner maps
+    Maps,
+    /// Services, backends and their states, who has a table, and why not
+    Services,
+    /// The lookup tables: who owns how many slots, and which
+    Tables {
+        /// One service alone: its name, address or id
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Which slot and backend a client gets
+    Lookup {
+        /// The service's name, address or id
+        #[arg(long)]
+        service: String,
+        /// The client's address and port
+        #[arg(long, value_name = "IP:PORT")]
+        flow: SocketAddr,
+        /// The flow hash of Cilium before 1.17
+        #[arg(long)]
+        older_hash: bool,
+    },
+    /// What a change of backends would move
+    Plan(CiliumPlan),
+    /// Why a service has a table or has none, and where its traffic goes
+    Explain {
+        /// The service's name, address or id; all without it
+        service: Option<String>,
+    },
+    /// Whether the kernel's tables are those that the backends and the seed call for
+    Verify {
+        /// One service alone: its name, address or id
+        #[arg(long)]
+        service: Option<String>,
+    },
+}
+
+/// `cilium plan`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["remove", "add"]))]
+pub struct CiliumPlan {
+    /// The service's name, address or id
+    #[arg(long)]
+    pub service: String,
+    /// A backend leaves
+    #[arg(long, value_name = "ADDR")]
+    pub remove: Vec<SocketAddr>,
+    /// A backend comes
+    #[arg(long, value_name = "ADDR")]
+    pub add: Vec<SocketAddr>,
+}
+
+fn seed(text: &str) -> Result<HashSeed, String> {
+    text.parse().map_err(|error: maglev_core::seed::SeedError| error.to_string())
+}

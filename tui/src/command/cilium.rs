@@ -1,0 +1,122 @@
+//! `cilium`: a Cilium node's own tables, read and never written.
+
+mod maps;
+mod names;
+mod plan;
+mod seed;
+mod services;
+mod tables;
+mod verify;
+
+use maglev_core::cilium::{Frontend, Node};
+use maglev_probe::cilium;
+
+use self::{names::Names, seed::KnownSeed};
+use super::{Context, print};
+use crate::{
+    cli::{CiliumAction, CiliumCommand},
+    failure::Failure,
+};
+
+/// What was read of a node, and what its services are called.
+struct View<'a> {
+    json: bool,
+    words: &'a CiliumCommand,
+    maps: Vec<cilium::MapReading>,
+    node: Node,
+    names: Names,
+}
+
+pub(super) fn run(context: &Context<'_>, words: &CiliumCommand) -> Result<(), Failure> {
+    // A wrong list of names is told before anything else is done.
+    let names = words.names.as_deref().map(Names::read).transpose()?;
+    let reading = cilium::read(&words.pins).map_err(|error| Failure::of(&error))?;
+    let view = View {
+        json: context.json(),
+        words,
+        maps: reading.maps,
+        node: Node::of(reading.snapshot),
+        names: names.unwrap_or_else(|| Names::ask(&words.run_dir)),
+    };
+    match &words.action {
+        CiliumAction::Maps => maps::run(&view),
+        CiliumAction::Services => services::run(&view),
+        CiliumAction::Explain { service } => services::explain(&view, service.as_deref()),
+        CiliumAction::Tables { service } => tables::run(&view, service.as_deref()),
+        CiliumAction::Lookup { service, flow, older_hash } => {
+            tables::lookup(&view, service, *flow, *older_hash)
+        }
+        CiliumAction::Plan(plan) => plan::run(&view, plan),
+        CiliumAction::Verify { service } => verify::run(&view, service.as_deref()),
+    }
+}
+
+impl View<'_> {
+    fn name(&self, frontend: &Frontend) -> Option<&str> {
+        use maglev_core::cilium::FrontendKind::NodePort;
+        self.names.of(frontend.address, frontend.kind == NodePort)
+    }
+
+    /// What a frontend is called in a line: its name if it has one, and its address and id.
+    fn title(&self, frontend: &Frontend) -> String {
+        let name = self.name(frontend).map_or_else(String::new, |name| format!("{name}  "));
+        let scope = if frontend.internal { "/internal" } else { "" };
+        let (address, protocol) = (frontend.address, frontend.protocol_name());
+        format!("{name}{address}/{protocol}{scope}  {}  id {}", frontend.kind, frontend.id)
+    }
+
+    /// The frontends of a service, by its name, address or id; all of them where none is named.
+    fn select(&self, service: Option<&str>) -> Result<Vec<&Frontend>, Failure> {
+        let frontends = self.node.frontends.iter();
+        let Some(service) = service else { return Ok(frontends.collect()) };
+        let found: Vec<&Frontend> = frontends
+            .filter(|frontend| {
+                self.name(frontend) == Some(service)
+                    || frontend.address.to_string() == service
+                    || frontend.id.to_string() == service
+            })
+            .collect();
+        if found.is_empty() {
+            return Err(Failure::Failed(format!(
+                "there is no service {service} on this node: `maglev-top cilium services` lists them, by name (with --names, or where the agent answers), address and id"
+            )));
+        }
+        Ok(found)
+    }
+
+    /// The one frontend that is meant by a service that has a table.
+    fn with_table(&self, service: &str) -> Result<&Frontend, Failure> {
+        let found = self.select(Some(service))?;
+        let mut with_table = found.iter().filter(|frontend| frontend.table.is_some());
+        match (with_table.next(), with_table.next()) {
+            (Some(frontend), None) => Ok(frontend),
+            (Some(_), Some(_)) => {
+                let all: Vec<String> =
+                    found.iter().filter(|one| one.table.is_some()).map(|one| self.title(one)).collect();
+                Err(Failure::Refused(format!(
+                    "maglev-top: {service} has several tables; take an id: {}",
+                    all.join("; ")
+                )))
+            }
+            (None, _) => Err(Failure::Failed(format!("{service} has no table. {}", found[0].story()))),
+        }
+    }
+
+    fn seed(&self) -> Option<KnownSeed> {
+        seed::find(self.words.seed, &self.words.run_dir, &self.node)
+    }
+
+    fn seed_or_failure(&self) -> Result<KnownSeed, Failure> {
+        self.seed().ok_or_else(|| {
+            Failure::Failed(
+                "the seed is not known: it is not Cilium's default, and this node does not tell it; give --seed with the chart's maglev.hashSeed".to_owned(),
+            )
+        })
+    }
+}
+
+/// A share in percent.
+fn share(slots: u32, of: usize) -> String {
+    let of = f64::from(u32::try_from(of.max(1)).unwrap_or(u32::MAX));
+    format!("{:.2}%", 100.0 * f64::from(slots) / of)
+}
