@@ -5,6 +5,7 @@ mod error;
 mod run;
 mod sources;
 mod strip;
+mod time;
 mod toolchain;
 
 use std::{
@@ -30,6 +31,15 @@ enum Task {
     CiSetup,
     /// Measure what the XDP programs cost a packet, by runs in the kernel. Needs root.
     BenchProgram,
+    /// Run frames at random through the XDP program, and hold what becomes of them against an oracle. Needs root.
+    Fuzz {
+        /// How long: seconds, or with an s, m or h behind the number.
+        #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time::seconds)]
+        time: u64,
+        /// The seed to begin with, as a failure names it; another one every time if it is not given.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
     /// Make the picture in the README from a real run of the demo. Needs root.
     Picture,
 }
@@ -56,6 +66,7 @@ fn perform(task: &Task) -> Result<(), Error> {
         }
         Task::CiSetup => run(Command::new(root.join(".ci/install-ebpf-toolchain.sh")).current_dir(root)),
         Task::BenchProgram => bench_program(root),
+        Task::Fuzz { time, seed } => fuzz(root, *time, *seed),
         Task::Picture => run(Command::new(env!("CARGO")).current_dir(root).args([
             "run",
             "--release",
@@ -77,6 +88,25 @@ fn bench_program(root: &Path) -> Result<(), Error> {
         .args(["bench", "--package", "maglev-probe", "--bench", "program"])
         .env("MAGLEV_EBPF_OBJECT", program)
         .env("MAGLEV_RESTORER_OBJECT", restorer))
+}
+
+/// Runs the tests of frames at random for so many seconds, on from that seed.
+fn fuzz(root: &Path, seconds: u64, seed: Option<u64>) -> Result<(), Error> {
+    let mut tests = Command::new(env!("CARGO"));
+    tests.current_dir(root).args([
+        "test",
+        "--package",
+        "maglev-probe",
+        "--test",
+        "fuzz",
+        "--",
+        "--nocapture",
+    ]);
+    tests.env("MAGLEV_FUZZ_SECONDS", seconds.to_string());
+    if let Some(seed) = seed {
+        tests.env("MAGLEV_SEED", seed.to_string());
+    }
+    run(&mut tests)
 }
 
 /// The repository's folder.

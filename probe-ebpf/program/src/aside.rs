@@ -124,6 +124,10 @@ fn icmp(context: &XdpContext, datagram: &Datagram, aside: &mut Aside) -> Result<
         (4, protocol::ICMP) | (6, protocol::ICMPV6) => {}
         _ => return Err(Verdict::OtherProtocol),
     }
+    // What fills a frame up is no message.
+    if datagram.payload < size_of::<Icmp>() {
+        return Err(Verdict::OtherProtocol);
+    }
     // SAFETY: bytes alone.
     let message: &Icmp = unsafe { packet::at(context, datagram.offset) }.ok_or(Verdict::OtherProtocol)?;
     if quote::is_error(datagram.family, message.kind) {

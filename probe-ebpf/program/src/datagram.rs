@@ -130,8 +130,13 @@ pub(crate) fn extensions<const FRAGMENTS: bool>(
     offset: usize,
 ) -> Result<Behind, Verdict> {
     let mut behind = Behind { protocol: first, length: 0, part: Part::Whole, identification: 0 };
-    for _ in 0..=EXTENSIONS {
+    for followed in 0..=EXTENSIONS {
         match behind.protocol {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS | protocol::FRAGMENT
+                if followed == EXTENSIONS =>
+            {
+                break;
+            }
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
                 // SAFETY: bytes alone.
                 let extension: &Extension =

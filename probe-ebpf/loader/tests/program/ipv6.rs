@@ -216,6 +216,9 @@ fn extension_headers_are_followed_up_to_six() {
     }
     let seven = extended(&plain, &[DESTINATION_OPTIONS; 7], 0);
     assert_eq!(scene.programs.balance(&seven), passed("extension-headers", &seven));
+    let mut later = extended(&plain, &[&[DESTINATION_OPTIONS; 6][..], &[FRAGMENT]].concat(), 0);
+    later[ETHERNET + HEADER + 6 * 8 + 3] = 8;
+    assert_eq!(scene.programs.balance(&later), passed("extension-headers", &later), "a later fragment");
     // Neither begun by others nor followed: a whole packet.
     for kinds in [&[FRAGMENT][..], &[HOP_BY_HOP, FRAGMENT], &[FRAGMENT, DESTINATION_OPTIONS]] {
         let whole = extended(&plain, kinds, 0);

@@ -173,6 +173,13 @@ fn what_quotes_nothing_of_ours_passes_as_it_is() {
         filled.extend(&own[length..]);
         assert_eq!(scene.programs.balance(&filled), foreign(&filled));
     }
+    // What fills up a packet of less than a message is none.
+    for length in 0..8_u8 {
+        let mut frame = error((3, 1), service, &own);
+        frame[16..18].copy_from_slice(&[0, 20 + length]);
+        let expected = Outcome { verdict: "other-protocol", action: XDP_PASS, frame: frame.clone() };
+        assert_eq!(scene.programs.balance(&frame), expected, "{length} bytes of a message");
+    }
     for kind in [0, 4, 5, 8, 13] {
         let frame = error((kind, 0), service, &own);
         let expected = Outcome { verdict: "other-protocol", action: XDP_PASS, frame: frame.clone() };

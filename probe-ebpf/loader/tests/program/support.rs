@@ -55,7 +55,7 @@ pub(crate) const SETTLE_MILLISECONDS: u64 = 600_000;
 /// What a record is to aya: bytes.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Bytes<T>(T);
+pub(crate) struct Bytes<T>(pub(crate) T);
 
 #[expect(unsafe_code, reason = "aya copies values as bytes, and has its own trait to say which may be")]
 // SAFETY: what is `bytemuck::Pod` has no padding, no pointers, and no invalid values.
@@ -78,7 +78,7 @@ pub(crate) fn object() -> Cow<'static, [u8]> {
 
 /// The object's programs and maps, in the kernel.
 pub(crate) struct Programs {
-    ebpf: Ebpf,
+    pub(crate) ebpf: Ebpf,
     rows: u32,
 }
 
@@ -146,7 +146,7 @@ impl Programs {
     }
 
     /// Runs a program on a frame that came in by loopback.
-    fn run_once(&self, name: &str, frame: &[u8], context: Option<&[u8]>) -> (u32, Vec<u8>) {
+    pub(crate) fn run_once(&self, name: &str, frame: &[u8], context: Option<&[u8]>) -> (u32, Vec<u8>) {
         let program: &Xdp = self.ebpf.program(name).unwrap().try_into().unwrap();
         let mut output = vec![0; frame.len() + 256];
         let mut options = TestRunOptions::new();
@@ -192,7 +192,7 @@ impl Programs {
         Outcome { verdict: one_more(&before, &self.decap_verdicts()), action, frame }
     }
 
-    fn verdicts(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn verdicts(&self) -> BTreeMap<&'static str, u64> {
         let counters = self.per_processor::<u64>(map::VERDICTS);
         Verdict::ALL
             .iter()
@@ -222,11 +222,11 @@ impl Programs {
         self.ebpf.map(name).unwrap().try_into().unwrap()
     }
 
-    fn array_mut<T: bytemuck::Pod>(&mut self, name: &str) -> Array<&mut MapData, Bytes<T>> {
+    pub(crate) fn array_mut<T: bytemuck::Pod>(&mut self, name: &str) -> Array<&mut MapData, Bytes<T>> {
         self.ebpf.map_mut(name).unwrap().try_into().unwrap()
     }
 
-    fn per_processor<T: bytemuck::Pod>(&self, name: &str) -> PerCpuArray<&MapData, Bytes<T>> {
+    pub(crate) fn per_processor<T: bytemuck::Pod>(&self, name: &str) -> PerCpuArray<&MapData, Bytes<T>> {
         self.ebpf.map(name).unwrap().try_into().unwrap()
     }
 
@@ -321,7 +321,7 @@ impl Programs {
         rows.set(row, words, 0).unwrap();
     }
 
-    fn put_words(&mut self, name: &str, service: ServiceRecord, value: impl Fn(u32) -> u64) {
+    pub(crate) fn put_words(&mut self, name: &str, service: ServiceRecord, value: impl Fn(u32) -> u64) {
         let mut rows = self.array_mut::<Row>(name);
         let slots: Vec<u32> = (service.first_slot..service.first_slot + service.table_size).collect();
         for slots in slots.chunks(ROW_WORDS) {
