@@ -10,7 +10,7 @@ use maglev_probe_abi::{
 use crate::{
     describe::{action, describe, hex},
     oracle::{Expected, Oracle},
-    site::{self, GENERATION},
+    site::{self, GENERATION, Ways},
     support::{Bytes, Programs, TCP, UDP, now},
     tally::Tally,
 };
@@ -70,6 +70,7 @@ pub(crate) struct Disagreement {
 /// The programs, and the site.
 pub(crate) struct Kernel {
     programs: Programs,
+    ways: Ways,
     /// What they had counted when the last sequence ended.
     counted: Tally,
     /// The buckets that flows may be in; `None` if nobody knows.
@@ -77,15 +78,15 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn new(programs: Programs) -> Self {
+    pub(crate) fn new(programs: Programs, ways: Ways) -> Self {
         let counted = Tally::read(&programs);
-        Self { programs, counted, buckets: None }
+        Self { programs, ways, counted, buckets: None }
     }
 
     /// Runs the frames, one after another, and answers with what was counted.
     pub(crate) fn judge(&mut self, frames: &[Vec<u8>]) -> Result<Tally, Disagreement> {
         self.forget();
-        let mut oracle = Oracle::new();
+        let mut oracle = Oracle::new(self.ways);
         let judged = self.judge_frames(frames, &mut oracle);
         let counted = Tally::read(&self.programs);
         let more = counted.since(&self.counted);
@@ -261,7 +262,7 @@ impl Disagreement {
     pub(crate) fn report(&self, origin: &str, frames: &[Vec<u8>]) -> String {
         let frames: Vec<String> = frames.iter().map(|frame| hex(frame)).collect();
         format!(
-            "the programs and the oracle disagree ({origin})\n{}\n\nTo keep it, add this line, with a name in place of \
+            "the programs and the oracle disagree ({origin}; to run from a seed: cargo xtask fuzz --seed N)\n{}\n\nTo keep it, add this line, with a name in place of \
              NAME, to probe-ebpf/loader/tests/fuzz/corpus.txt:\nNAME {}\n",
             self.words,
             frames.join(" ")

@@ -11,6 +11,7 @@ mod grammar;
 mod kernel;
 mod mutate;
 mod oracle;
+mod routes;
 mod site;
 #[expect(dead_code, reason = "the tests of single packets use all of it")]
 #[path = "../program/support.rs"]
@@ -20,12 +21,11 @@ mod tally;
 use std::{
     collections::BTreeMap,
     env,
+    fmt::Write as _,
     time::{Duration, Instant},
 };
 
-use maglev_lab::{Interface, Namespace};
-
-use crate::{grammar::Grammar, kernel::Kernel, mutate::mutated, site::MTU};
+use crate::{grammar::Grammar, kernel::Kernel, mutate::mutated, routes::Host, site::Ways};
 
 /// The seed of the run that is always the same.
 const SEED: u64 = 0x006d_6167_6c65_7675;
@@ -39,8 +39,8 @@ const SEQUENCES: u64 = 80;
 /// How many mutants of each kept frame `cargo test` runs.
 const MUTANTS: usize = 200;
 
-/// The verdicts that frames alone can cause, where the next hop is a fixed gateway. The others take routes, less room in
-/// memory, or maps that contradict one another.
+/// The verdicts that frames alone can cause, however they are sent. Those that are missing take less room in memory, or
+/// maps that contradict one another.
 const MET: &[&str] = &[
     "not-ip",
     "extension-headers",
@@ -49,7 +49,6 @@ const MET: &[&str] = &[
     "fragment",
     "not-a-service",
     "observed",
-    "transmitted",
     "no-backend",
     "backend-gone",
     "too-big",
@@ -61,6 +60,13 @@ const MET: &[&str] = &[
     "echo-answered",
 ];
 
+/// Those besides, where the next hop is a fixed gateway.
+const MET_BY_GATEWAY: &[&str] = &["transmitted"];
+
+/// Those besides, where it comes from the kernel's routes.
+const MET_BY_ROUTES: &[&str] =
+    &["redirected", "no-route", "no-neighbour", "forwarding-off", "not-on-segment", "tagged-elsewhere"];
+
 /// Which verdicts frames met, and how often; what was counted besides.
 #[derive(Default)]
 struct Met {
@@ -69,12 +75,21 @@ struct Met {
     unremembered: u64,
 }
 
-/// Runs `test` where frames come in by an interface that takes what the site's does.
-fn in_site(test: impl FnOnce(&mut Kernel) + Send) {
-    let Some(programs) = site::load() else { return };
-    let namespace = Namespace::new("fuzz").unwrap();
-    Interface::find(&namespace, "lo").unwrap().set_mtu(MTU.try_into().unwrap()).unwrap();
-    namespace.run(|| test(&mut Kernel::new(programs))).unwrap();
+/// Runs `test` on a host whose frames are sent to a gateway.
+fn by_gateway(test: impl FnOnce(&mut Kernel) + Send) {
+    let Some(programs) = site::load(Ways::Gateway) else { return };
+    Host::alone().namespace.run(|| test(&mut Kernel::new(programs, Ways::Gateway))).unwrap();
+}
+
+/// Runs `test` on a host with routes.
+fn by_routes(test: impl FnOnce(&mut Kernel) + Send) {
+    // Whether there are privileges shows first.
+    if site::load(Ways::Gateway).is_none() {
+        return;
+    }
+    let (host, ways) = Host::with_routes();
+    let programs = site::load(ways).expect("it could be loaded a moment ago");
+    host.namespace.run(|| test(&mut Kernel::new(programs, ways))).unwrap();
 }
 
 /// Runs a sequence, and fails with the least of it that is disagreed about.
@@ -124,17 +139,18 @@ fn other_seed() -> u64 {
     number("MAGLEV_SEED").unwrap_or_else(|| fastrand::u64(..u64::MAX >> 8))
 }
 
-fn assert_all_met(met: &Met) {
-    let missing: Vec<_> = MET.iter().filter(|verdict| !met.verdicts.contains_key(**verdict)).collect();
+fn assert_all_met(met: &Met, besides: &[&str]) {
+    let must: Vec<&str> = [MET, besides].concat();
+    let missing: Vec<_> = must.iter().filter(|verdict| !met.verdicts.contains_key(**verdict)).collect();
     assert!(missing.is_empty(), "no frame met {missing:?}: {:?}", met.verdicts);
-    let other: Vec<_> = met.verdicts.keys().filter(|verdict| !MET.contains(verdict)).collect();
+    let other: Vec<_> = met.verdicts.keys().filter(|verdict| !must.contains(verdict)).collect();
     assert!(other.is_empty(), "met {other:?}, which frames alone do not cause");
     assert!(met.held > 0 && met.unremembered > 0);
 }
 
 #[test]
 fn kept_frames_and_what_is_near_them() {
-    in_site(|kernel| {
+    by_gateway(|kernel| {
         let seed = other_seed();
         let mut random = fastrand::Rng::with_seed(seed);
         let corpus = corpus::corpus();
@@ -157,33 +173,42 @@ fn kept_frames_and_what_is_near_them() {
 
 #[test]
 fn frames_at_random_become_what_they_must() {
-    in_site(|kernel| {
-        let mut met = Met::default();
-        for number in 0..SEQUENCES {
-            run_seed(kernel, SEED + number, &mut met);
-        }
-        assert_all_met(&met);
-        let first = other_seed();
-        let started = Instant::now();
-        let patience = number("MAGLEV_FUZZ_SECONDS").map(Duration::from_secs);
-        let mut next = first;
-        while patience.map_or(next - first < SEQUENCES, |patience| started.elapsed() < patience) {
-            run_seed(kernel, next, &mut met);
-            next += 1;
-        }
-        if patience.is_some() {
-            print_figures(&met, first, next - first, started.elapsed());
-        }
-    });
+    by_gateway(|kernel| run_at_random(kernel, MET_BY_GATEWAY));
+}
+
+#[test]
+fn frames_at_random_follow_the_routes() {
+    by_routes(|kernel| run_at_random(kernel, MET_BY_ROUTES));
+}
+
+/// Runs sequences from the seed that is always the same, then from another one.
+fn run_at_random(kernel: &mut Kernel, besides: &[&str]) {
+    let mut met = Met::default();
+    for number in 0..SEQUENCES {
+        run_seed(kernel, SEED + number, &mut met);
+    }
+    assert_all_met(&met, besides);
+    let first = other_seed();
+    let started = Instant::now();
+    let patience = number("MAGLEV_FUZZ_SECONDS").map(Duration::from_secs);
+    let mut next = first;
+    while patience.map_or(next - first < SEQUENCES, |patience| started.elapsed() < patience) {
+        run_seed(kernel, next, &mut met);
+        next += 1;
+    }
+    if patience.is_some() {
+        print_figures(&met, first, next - first, started.elapsed());
+    }
 }
 
 /// What a long run says at its end.
 fn print_figures(met: &Met, first: u64, sequences: u64, took: Duration) {
     let frames = sequences * u64::try_from(SEQUENCE).expect("it is small");
     let milliseconds = u64::try_from(took.as_millis()).expect("nobody waits so long").max(1);
-    println!("seeds {first} and on: {frames} frames, {} a second", frames * 1000 / milliseconds);
+    let mut words =
+        format!("seeds {first} and on: {frames} frames, {} a second\n", frames * 1000 / milliseconds);
     for (verdict, count) in &met.verdicts {
-        println!("{count:>12} {verdict}");
+        let _ = writeln!(words, "{count:>12} {verdict}");
     }
-    println!("{:>12} held, {} unremembered", met.held, met.unremembered);
+    println!("{words}{:>12} held, {} unremembered", met.held, met.unremembered);
 }

@@ -12,17 +12,19 @@ use maglev_core::{
     slot::{Recalled, Route, Segment, SlotWord, route},
 };
 use maglev_probe_abi::{
-    AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_GONE, FlowKey, TRACKING_ALWAYS, TRACKING_SETTLING, Verdict,
+    AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_GONE, FORWARDING_L2, FlowKey, TRACKING_ALWAYS,
+    TRACKING_SETTLING, Verdict,
 };
 
 use self::{
-    answers::Reason,
+    answers::{Hop, Reason},
     headers::{Frame, Packet, Part, half},
     memory::Memory,
 };
 use crate::{
-    site::{self, MTU, SERVICES, Service},
-    support::{SEED, TABLE_SIZE, TCP, UDP, XDP_DROP, XDP_PASS, XDP_TX},
+    routes::Way,
+    site::{self, MTU, SERVICES, Service, Ways},
+    support::{GATEWAY, SEED, TABLE_SIZE, TCP, UDP, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
     tally::Tally,
 };
 
@@ -35,8 +37,8 @@ pub(crate) struct Expected {
 }
 
 /// What is remembered of frames before, and what must have been counted.
-#[derive(Default)]
 pub(crate) struct Oracle {
+    ways: Ways,
     memory: Memory,
     pub(crate) tally: Tally,
 }
@@ -100,8 +102,8 @@ fn present(number: u32, owner: u32) -> Result<u32, Verdict> {
 
 impl Oracle {
     /// One that remembers what [`crate::kernel`] has left in the memory of fragments.
-    pub(crate) fn new() -> Self {
-        Self { memory: Memory::with_old_fragments(), tally: Tally::default() }
+    pub(crate) fn new(ways: Ways) -> Self {
+        Self { ways, memory: Memory::with_old_fragments(), tally: Tally::default() }
     }
 
     /// The buckets of the memory that flows are in.
@@ -192,9 +194,8 @@ impl Oracle {
         let sent = if service.observes() {
             Expected { verdict: Verdict::Observed, action: XDP_PASS, frame: bytes.to_vec() }
         } else {
-            let (address, _) = backend(choice.backend).expect("who is chosen is there");
-            match send(frame, packet, subject.kind, hash, address) {
-                Ok(frame) => Expected { verdict: Verdict::Transmitted, action: XDP_TX, frame },
+            match self.send(frame, packet, &bound, choice.backend) {
+                Ok(sent) => sent,
                 Err((verdict, None)) => return refused(verdict),
                 Err((verdict, Some(frame))) => return Expected { verdict, action: XDP_TX, frame },
             }
@@ -252,6 +253,74 @@ impl Oracle {
         Ok(Choice { unremembered, ..Choice::of(present(number, word.owner())?) })
     }
 
+    /// What is sent to a backend; else the verdict, and what the sender is told.
+    fn send(
+        &self,
+        frame: &Frame,
+        packet: &Packet,
+        flow: &Bound,
+        number: u32,
+    ) -> Result<Expected, (Verdict, Option<Vec<u8>>)> {
+        let (address, _) = backend(number).expect("who is chosen is there");
+        let is_readdressed = flow.service.forwarding(self.ways) == FORWARDING_L2;
+        let outer = match address {
+            _ if is_readdressed => 0,
+            IpAddr::V4(_) => 20,
+            IpAddr::V6(_) => 40,
+        };
+        let told = |verdict, answered, reason| {
+            // Nobody is told about an error, nor about a fragment but the first one.
+            let may_be_told = matches!(flow.subject.kind, Kind::Whole | Kind::First);
+            let answer = (may_be_told && answers::may_be_answered(frame, packet))
+                .then(|| answers::error(frame, packet, reason))
+                .flatten();
+            (if answer.is_some() { answered } else { verdict }, answer)
+        };
+        if packet.time_to_live <= 1 {
+            return Err(told(Verdict::TimeExceeded, Verdict::TimeExceededAnswered, Reason::TimeExceeded));
+        }
+        let length = packet.bytes.len() + outer;
+        if length > usize::from(u16::MAX) {
+            // What the way takes is not asked for, for no way takes that.
+            return Err((Verdict::TooBig, None));
+        }
+        let way = match self.ways {
+            Ways::Gateway => Way::Neighbour,
+            Ways::Routes { .. } if is_readdressed && is_never_forwarded(flow.subject.client.0, address) => {
+                Way::Nowhere(Verdict::NoRoute)
+            }
+            Ways::Routes { .. } => Way::to(number),
+        };
+        if let Way::Nowhere(verdict) = way {
+            return Err((verdict, None));
+        }
+        if length > MTU {
+            return Err(told(Verdict::TooBig, Verdict::TooBigAnswered, Reason::TooBig(MTU - outer)));
+        }
+        match (way, self.ways) {
+            (Way::Router, _) if is_readdressed => return Err((Verdict::NotOnSegment, None)),
+            (Way::Nobody, _) => return Err((Verdict::NoNeighbour, None)),
+            (_, Ways::Routes { .. }) if !frame.tags.is_empty() => {
+                return Err((Verdict::TaggedElsewhere, None));
+            }
+            _ => {}
+        }
+        let (verdict, action, hop) = match &self.ways {
+            Ways::Gateway => {
+                (Verdict::Transmitted, XDP_TX, Hop { destination: &GATEWAY, source: frame.destination })
+            }
+            Ways::Routes { hop: (destination, source) } => {
+                (Verdict::Redirected, XDP_REDIRECT, Hop { destination, source })
+            }
+        };
+        let sent = if is_readdressed {
+            answers::readdressed(frame, &hop)
+        } else {
+            answers::tunnelled(frame, packet, &hop, flow.hash, address)
+        };
+        Ok(Expected { verdict, action, frame: sent })
+    }
+
     /// What is sent or observed counts.
     fn count(&mut self, flow: &Bound, choice: &Choice, length: usize) {
         if choice.track {
@@ -274,30 +343,11 @@ impl Oracle {
     }
 }
 
-/// The frame that is sent to a backend; else the verdict, and what the sender is told.
-fn send(
-    frame: &Frame,
-    packet: &Packet,
-    kind: Kind,
-    hash: u32,
-    backend: IpAddr,
-) -> Result<Vec<u8>, (Verdict, Option<Vec<u8>>)> {
-    let outer = if backend.is_ipv4() { 20 } else { 40 };
-    let length = packet.bytes.len() + outer;
-    let (reason, told, untold) = if packet.time_to_live <= 1 {
-        (Some(Reason::TimeExceeded), Verdict::TimeExceededAnswered, Verdict::TimeExceeded)
-    } else if length > usize::from(u16::MAX) {
-        // What the way takes is not asked for, for no way takes that.
-        (None, Verdict::TooBigAnswered, Verdict::TooBig)
-    } else if length > MTU {
-        (Some(Reason::TooBig(MTU - outer)), Verdict::TooBigAnswered, Verdict::TooBig)
-    } else {
-        return Ok(answers::tunnelled(frame, packet, hash, backend));
-    };
-    // Nobody is told about an error, nor about a fragment but the first one.
-    let may_be_told = matches!(kind, Kind::Whole | Kind::First) && answers::may_be_answered(frame, packet);
-    let answer = reason.filter(|_| may_be_told).and_then(|reason| answers::error(frame, packet, reason));
-    Err((if answer.is_some() { told } else { untold }, answer))
+/// Whether the kernel's routes of IPv6 forward nothing from there, whatever they are (`rt6_need_strict`). It is told the
+/// sender where the packet keeps its headers, and is of the family that is asked about.
+fn is_never_forwarded(client: IpAddr, backend: IpAddr) -> bool {
+    let IpAddr::V6(client) = client else { return false };
+    backend.is_ipv6() && (client.is_multicast() || client.is_loopback() || client.is_unicast_link_local())
 }
 
 /// A packet of TCP or UDP, or its first fragment.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use maglev_core::slot::{Deadline, Epoch, NOBODY, SlotWord};
 use maglev_probe_abi::{
     AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord,
-    FORWARDING_IPIP, FORWARDING_OBSERVE, ROW_WORDS, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS,
-    TRACKING_NEVER, TRACKING_SETTLING, map,
+    FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, ROW_WORDS, ServiceKey, ServiceRecord, Settings,
+    TRACKING_ALWAYS, TRACKING_NEVER, TRACKING_SETTLING, map,
 };
 
 use crate::support::{GATEWAY, Programs, SEED, SETTLE_MILLISECONDS, TABLE_SIZE, TCP, UDP};
@@ -36,7 +36,7 @@ pub(crate) struct Service {
     pub(crate) address: &'static str,
     pub(crate) port: u16,
     pub(crate) protocol: u8,
-    pub(crate) forwarding: u8,
+    forwarding: u8,
     pub(crate) tracking: u8,
     pub(crate) affinity: u8,
     /// Owner and previous owner of the first slots; those of the others repeat them.
@@ -57,7 +57,10 @@ const fn service(number: u32, address: &'static str, port: u16, protocol: u8) ->
 }
 
 pub(crate) const SERVICES: &[Service] = &[
-    Service { owners: &[(1, 0), (2, 0), (4, 0), (6, 0), (0, 0)], ..service(1, "192.0.2.10", 80, TCP) },
+    Service {
+        owners: &[(1, 0), (2, 0), (4, 0), (6, 0), (0, 0), (7, 0)],
+        ..service(1, "192.0.2.10", 80, TCP)
+    },
     Service {
         tracking: TRACKING_SETTLING,
         owners: &[
@@ -81,7 +84,11 @@ pub(crate) const SERVICES: &[Service] = &[
         owners: &[(1, 0), (2, 0), (5, 0), (6, 0)],
         ..service(3, "192.0.2.10", 53, UDP)
     },
-    Service { affinity: AFFINITY_SOURCE, ..service(4, "192.0.2.11", 53, UDP) },
+    Service {
+        affinity: AFFINITY_SOURCE,
+        owners: &[(1, 0), (7, 0), (2, 0), (3, 0)],
+        ..service(4, "192.0.2.11", 53, UDP)
+    },
     Service {
         forwarding: FORWARDING_OBSERVE,
         tracking: TRACKING_SETTLING,
@@ -125,6 +132,18 @@ pub(crate) const SERVICES: &[Service] = &[
     },
 ];
 
+/// The ways to the backends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ways {
+    /// All by one gateway.
+    Gateway,
+    /// By the routes of [`crate::routes`].
+    Routes {
+        /// The hardware addresses of the neighbour, and of the interface to it.
+        hop: ([u8; 6], [u8; 6]),
+    },
+}
+
 /// The service of which more flows fall into one bucket of the memory than it remembers.
 pub(crate) const CROWDED: u32 = 2;
 
@@ -136,6 +155,7 @@ pub(crate) const BACKENDS: &[(u32, &str, u8)] = &[
     (4, "fd00::4", BACKEND_ACTIVE),
     (5, "fd00::5", BACKEND_ACTIVE),
     (6, "10.0.0.6", BACKEND_GONE),
+    (7, "203.0.113.7", BACKEND_ACTIVE),
 ];
 
 /// The addresses whose echo requests are answered: those of services that forward.
@@ -167,6 +187,12 @@ impl Service {
         self.forwarding == FORWARDING_OBSERVE
     }
 
+    /// How it forwards: where routes are asked, every other service does so by hardware addresses.
+    pub(crate) fn forwarding(&self, ways: Ways) -> u8 {
+        let is_readdressed = matches!(ways, Ways::Routes { .. }) && self.number.is_multiple_of(2);
+        if is_readdressed && !self.observes() { FORWARDING_L2 } else { self.forwarding }
+    }
+
     /// Its first slot, counted from the first one of all services.
     pub(crate) fn first_slot(&self) -> u32 {
         (self.number - 1) * u32::try_from(ROW_WORDS).expect("a row is small")
@@ -179,14 +205,14 @@ impl Service {
         SlotWord::new(owner, previous, EPOCH)
     }
 
-    fn record(&self) -> ServiceRecord {
+    fn record(&self, ways: Ways) -> ServiceRecord {
         ServiceRecord {
             number: self.number,
             first_slot: self.first_slot(),
             table_size: TABLE_SIZE,
             hash_seed: SEED,
             rows: rows(),
-            forwarding: self.forwarding,
+            forwarding: self.forwarding(ways),
             tracking: self.tracking,
             affinity: self.affinity,
             settle_milliseconds: SETTLE_MILLISECONDS,
@@ -210,7 +236,7 @@ fn rows() -> u32 {
 }
 
 /// Loads the programs, and writes the site into their maps; `None`, and words, where that takes another user.
-pub(crate) fn load() -> Option<Programs> {
+pub(crate) fn load(ways: Ways) -> Option<Programs> {
     let mut programs = Programs::load(rows())?;
     programs.put_settings(Settings {
         tunnel_source_v4: TUNNEL_SOURCE_V4,
@@ -218,7 +244,7 @@ pub(crate) fn load() -> Option<Programs> {
         tunnel_source_v6: TUNNEL_SOURCE_V6,
         tunnel_prefix_v6: TUNNEL_PREFIX_V6,
         gateway: GATEWAY,
-        has_gateway: 1,
+        has_gateway: u8::from(matches!(ways, Ways::Gateway)),
         ..Settings::default()
     });
     for (number, text, state) in BACKENDS {
@@ -235,7 +261,7 @@ pub(crate) fn load() -> Option<Programs> {
         );
     }
     for service in SERVICES {
-        let record = service.record();
+        let record = service.record(ways);
         programs.put_service(service.key(), record);
         programs.put_words(map::SLOTS, record, |slot| service.word(slot - record.first_slot).0);
         programs.put_words(map::DEADLINES, record, |_| DEADLINE.0);

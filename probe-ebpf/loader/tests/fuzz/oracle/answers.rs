@@ -3,10 +3,7 @@
 use std::net::IpAddr;
 
 use super::headers::{Frame, Packet};
-use crate::{
-    site::{TUNNEL_HOST_MASK_V4, TUNNEL_SOURCE_V4, TUNNEL_SOURCE_V6},
-    support::GATEWAY,
-};
+use crate::site::{TUNNEL_HOST_MASK_V4, TUNNEL_SOURCE_V4, TUNNEL_SOURCE_V6};
 
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
@@ -85,8 +82,19 @@ fn routed(frame: &Frame) -> Vec<u8> {
     bytes
 }
 
-/// The packet in a tunnel to a backend, by the gateway.
-pub(crate) fn tunnelled(frame: &Frame, packet: &Packet, hash: u32, backend: IpAddr) -> Vec<u8> {
+/// The hardware addresses that a frame is sent to and from.
+pub(crate) struct Hop<'a> {
+    pub(crate) destination: &'a [u8],
+    pub(crate) source: &'a [u8],
+}
+
+/// The packet, with other hardware addresses.
+pub(crate) fn readdressed(frame: &Frame, hop: &Hop) -> Vec<u8> {
+    [hop.destination, hop.source, frame.tags, &kind(frame.family), &routed(frame)].concat()
+}
+
+/// The packet in a tunnel to a backend.
+pub(crate) fn tunnelled(frame: &Frame, packet: &Packet, hop: &Hop, hash: u32, backend: IpAddr) -> Vec<u8> {
     let [h0, h1, h2, h3] = hash.to_le_bytes();
     let protocol = if frame.family == 4 { 4 } else { 41 };
     let (family, outer) = match backend {
@@ -106,7 +114,7 @@ pub(crate) fn tunnelled(frame: &Frame, packet: &Packet, hash: u32, backend: IpAd
             (6, ipv6_header(packet.class, label, packet.bytes.len(), protocol, &source, &octets(backend)))
         }
     };
-    [&GATEWAY[..], frame.destination, frame.tags, &kind(family), &outer, &routed(frame)].concat()
+    [hop.destination, hop.source, frame.tags, &kind(family), &outer, &routed(frame)].concat()
 }
 
 /// Whether there is one host that an answer would go to: RFC 1122, 3.2.2; RFC 4443, 2.4 (e).
