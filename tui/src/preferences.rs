@@ -57,7 +57,7 @@ pub enum PreferencesError {
 
 impl Preferences {
     /// What the file says that is meant: the one that `MAGLEV_TOP_PREFERENCES` names, else `maglev-top/config.toml` in
-    /// `XDG_CONFIG_HOME` or `~/.config`; nothing where that is not there.
+    /// `XDG_CONFIG_HOME` or `~/.config`; nothing where that is not there, or not for this process to read.
     ///
     /// Under `sudo` home is root's, where sudo says so: what root's keys do is not for a file to say that somebody else
     /// can write, unless root names it.
@@ -76,7 +76,10 @@ impl Preferences {
             return Ok(Self::default());
         };
         match Self::of_file(&base.join("maglev-top").join("config.toml")) {
-            Err(PreferencesError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            // One that may not be read is in the home of whom this process was before: it is somebody else's.
+            Err(PreferencesError::Unreadable { source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            {
                 Ok(Self::default())
             }
             other => other,

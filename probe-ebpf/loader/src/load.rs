@@ -19,8 +19,9 @@ pub(crate) const MAPS_OF_ROWS: [&str; 4] = [map::SLOTS, map::DEADLINES, map::SET
 
 /// The maps that hold what cannot be made anew: connections, counts, and what is kept of services and backends. Any
 /// other one may begin empty at any time.
-const ESSENTIAL: [&str; 16] = [
+const ESSENTIAL: [&str; 17] = [
     map::SERVICES,
+    map::ADDRESSES,
     map::BACKENDS,
     map::SETTINGS,
     map::SLOTS,

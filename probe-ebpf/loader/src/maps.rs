@@ -42,8 +42,9 @@ pub(crate) struct WritableRows {
 
 impl Maps {
     /// The names of all of them.
-    pub(crate) const NAMES: [&str; 13] = [
+    pub(crate) const NAMES: [&str; 14] = [
         map::SERVICES,
+        map::ADDRESSES,
         map::BACKENDS,
         map::SETTINGS,
         map::SLOTS,
