@@ -60,7 +60,7 @@ impl MapError {
 pub enum DatapathError {
     /// The privileges are missing.
     #[error(
-        "cannot {attempted}: permission denied; run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN"
+        "cannot {attempted}: permission denied; run it as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN"
     )]
     NotPermitted {
         /// What was attempted.

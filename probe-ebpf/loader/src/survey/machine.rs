@@ -67,6 +67,7 @@ impl Machine {
 impl Capabilities {
     const NET_ADMIN: u32 = 12;
     const SYS_ADMIN: u32 = 21;
+    const PERFMON: u32 = 38;
     const BPF: u32 = 39;
 
     /// The capabilities in that set of bits.
@@ -84,11 +85,13 @@ impl Capabilities {
         self.0 >> capability & 1 != 0
     }
 
-    /// Those that are missing to change a datapath, by name; `CAP_SYS_ADMIN` stands for `CAP_BPF`.
+    /// Those that are missing to change a datapath, by name; `CAP_SYS_ADMIN` stands for `CAP_BPF` and `CAP_PERFMON`, and
+    /// is needed itself to learn of other programs.
     #[must_use]
     pub fn missing(self) -> Vec<&'static str> {
         let needed = [
             (self.has(Self::BPF) || self.has(Self::SYS_ADMIN), "CAP_BPF"),
+            (self.has(Self::PERFMON) || self.has(Self::SYS_ADMIN), "CAP_PERFMON"),
             (self.has(Self::NET_ADMIN), "CAP_NET_ADMIN"),
             (self.has(Self::SYS_ADMIN), "CAP_SYS_ADMIN"),
         ];
@@ -98,7 +101,8 @@ impl Capabilities {
     /// Whether programs may be loaded and attached.
     #[must_use]
     pub const fn may_load(self) -> bool {
-        (self.has(Self::BPF) || self.has(Self::SYS_ADMIN)) && self.has(Self::NET_ADMIN)
+        let bpf = self.has(Self::BPF) && self.has(Self::PERFMON);
+        (bpf || self.has(Self::SYS_ADMIN)) && self.has(Self::NET_ADMIN)
     }
 }
 
@@ -143,10 +147,12 @@ mod tests {
     fn capabilities_are_those_of_the_kernel() {
         let of = |bits: &str| Capabilities::of_status(&format!("Name:\tx\nCapEff:\t{bits}\nCapBnd:\t0\n"));
         assert!(of("000001ffffffffff").missing().is_empty());
-        assert_eq!(of("0").missing(), ["CAP_BPF", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
-        // CAP_BPF and CAP_NET_ADMIN alone: it loads, and cannot ask for programs by their ids.
-        assert_eq!(of("0000008000001000").missing(), ["CAP_SYS_ADMIN"]);
-        assert!(of("0000008000001000").may_load());
+        assert_eq!(of("0").missing(), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
+        // What the unit has: it loads, and cannot ask for programs by their ids.
+        assert_eq!(of("000000c000001000").missing(), ["CAP_SYS_ADMIN"]);
+        assert!(of("000000c000001000").may_load());
+        // Without CAP_PERFMON the verifier allows too little.
+        assert!(!of("0000008000001000").may_load());
         assert!(!of("0000000000001000").may_load());
     }
 }
