@@ -4,12 +4,15 @@ use std::{
     env, fs,
     path::PathBuf,
     process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Runs the program with `text` as the operator's file, where it would look for it.
 fn with(text: &str, arguments: &[&str]) -> Output {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let home: PathBuf =
-        env::temp_dir().join(format!("maglev-top-preferences-{}-{}", std::process::id(), text.len()));
+        env::temp_dir().join(format!("maglev-top-preferences-{}-{number}", std::process::id()));
     fs::create_dir_all(home.join("maglev-top")).unwrap();
     fs::write(home.join("maglev-top/config.toml"), text).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_maglev-top"))
