@@ -9,6 +9,7 @@ pub mod command;
 pub mod cycle;
 pub mod data;
 pub mod dialog;
+
 pub mod history;
 pub mod host;
 pub mod key;
@@ -20,6 +21,7 @@ pub mod model;
 pub mod number;
 pub mod sampler;
 pub mod slots;
+
 pub mod view;
 pub mod widget;
 

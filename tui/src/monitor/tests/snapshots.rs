@@ -98,7 +98,7 @@ fn dialogs() {
     snapshot("dialog-weight", bench.press("<Esc>w"));
     snapshot("dialog-palette", bench.press("<Esc>:dr"));
     snapshot("dialog-filter", bench.press("<Esc>s/b1"));
-    bench.press("<Esc>sssssssss");
+    bench.press("<Esc>ssssssssssss");
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");
     for _ in 0..3 {
         bench.press("jd<Tab><Enter>");
