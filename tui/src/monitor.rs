@@ -9,6 +9,7 @@ pub mod command;
 pub mod cycle;
 pub mod data;
 pub mod dialog;
+pub mod forecast;
 
 pub mod history;
 pub mod host;
@@ -21,6 +22,7 @@ pub mod model;
 pub mod number;
 pub mod sampler;
 pub mod slots;
+pub mod stage;
 
 pub mod view;
 pub mod widget;

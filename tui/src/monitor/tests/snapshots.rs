@@ -111,6 +111,31 @@ fn dialogs() {
 }
 
 #[test]
+fn what_a_change_would_do_beside_the_slots() {
+    let mut bench = Bench::new(ViewName::Slots).after(5);
+    bench.press("/b2<Enter>d");
+    for (width, height) in [(200, 50), (120, 40), (80, 24), (60, 16), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("what-if-{width}x{height}"), &bench);
+    }
+    bench.look = look(ColourDepth::None, Glyphs::Ascii);
+    bench.model.data.half_blocks = false;
+    bench.resize(80, 24);
+    snapshot("what-if-plain-ascii", &bench);
+}
+
+#[test]
+fn what_is_staged() {
+    let mut bench = Bench::new(ViewName::Backends).after(5);
+    bench.press("jdsjw<Backspace><Backspace><Backspace>250<Enter>s]dsp");
+    for (width, height) in [(120, 40), (80, 24), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("staged-{width}x{height}"), &bench);
+    }
+    snapshot("staged-slots", bench.press("<Esc>3").resize(120, 40).press("p"));
+}
+
+#[test]
 fn without_colour_and_without_blocks() {
     let mut bench = busy(ViewName::Slots);
     for (name, depth, glyphs) in [
