@@ -162,7 +162,7 @@ pub fn pin_of_program(id: u32) -> Option<PathBuf> {
 /// The names of the maps that this version pins.
 fn expected() -> Result<Vec<String>, DatapathError> {
     let sizes = Sizes { rows: 1, processors: 1 };
-    Ok(shapes(&object::bytes()?, sizes)?.into_keys().collect())
+    Ok(shapes(&object::BALANCER.bytes()?, sizes)?.into_keys().collect())
 }
 
 fn meta(instance: &Instance) -> Result<Option<Meta>, DatapathError> {
