@@ -13,6 +13,7 @@ mod foreground;
 mod interruption;
 pub mod manual;
 pub mod monitor;
+pub(crate) mod packet;
 pub mod preferences;
 pub mod simulation;
 pub mod source;
