@@ -224,7 +224,7 @@ mod tests {
     /// What is written to show `after` where `before` is shown.
     fn written(before: &Buffer, after: &Buffer, depth: ColourDepth) -> Vec<u8> {
         let mut bytes = Vec::new();
-        cells(before.diff_iter(after).map(|(x, y, cell)| (x, y, cell)), depth, &mut bytes);
+        cells(before.diff_iter(after), depth, &mut bytes);
         bytes
     }
 
