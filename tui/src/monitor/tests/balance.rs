@@ -139,7 +139,7 @@ fn a_hot_slot_stays_chosen_while_others_overtake_it() {
     let mut bench = Bench::new(ViewName::Hot).after(2);
     for _ in 0..4 {
         pass_with(&mut bench, |service| {
-            (50..60).for_each(|slot| hit(service, slot, 20_000 - 100 * slot as u64))
+            (50..60).for_each(|slot| hit(service, slot, 20_000 - 100 * slot as u64));
         });
     }
     bench.press("jjjy");
