@@ -41,7 +41,7 @@ pub(crate) fn balance(context: &XdpContext) -> Outcome {
         },
     };
     let outcome = balance_packet(context, &packet);
-    if packet.tags != 0 && !aside::put_tags_back(context.ctx) {
+    if packet.tags != 0 && !aside::put_tags_back(context) {
         return Outcome { verdict: Verdict::NoHeadroom, action: xdp_action::XDP_DROP };
     }
     outcome
@@ -89,7 +89,7 @@ fn tell(context: &XdpContext, packet: &Packet, answer: Answer) -> bool {
     };
     // Of what is too big it is not always known what would not be.
     let is_known = answer.verdict() == Verdict::TimeExceeded || answer.most() != 0;
-    may_be_told && is_known && errors::answer(context.ctx, packet.family, answer.most())
+    may_be_told && is_known && errors::answer(context, packet.family, answer.most())
 }
 
 /// Where a packet belongs.

@@ -17,37 +17,49 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
     if flow.word.previous() == 0 {
         return Ok(Choice::of(Backend::or_owner(flow.word, flow.word.owner())?));
     }
-    let settling = Settling {
-        key: flow.key(),
-        hash: flow.hash,
-        slot: flow.slot,
-        word: flow.word,
-        now: flow.now,
-        segment: flow.packet.segment,
-    };
-    let answer = settle(&settling, flow.service);
+    let settling =
+        Settling { key: flow.key(), hash: flow.hash, slot: flow.slot, word: flow.word.0, now: flow.now };
+    let answer = settle(&raw const settling, flow.service, flow.packet.segment as u32);
     let backend = Backend::or_owner(flow.word, answer as u32)?;
     Ok(Choice { unremembered: answer & UNREMEMBERED != 0, ..Choice::of(backend) })
 }
 
-/// A packet of a slot that has a previous owner.
+/// A packet of a slot that has a previous owner; without padding, for the verifier wants all of it written.
+#[repr(C)]
 struct Settling {
     key: FlowKey,
     hash: u32,
     slot: u32,
-    word: SlotWord,
+    word: u64,
     now: u64,
-    segment: Segment,
+}
+
+impl Settling {
+    #[inline(always)]
+    fn word(&self) -> SlotWord {
+        SlotWord(self.word)
+    }
 }
 
 /// Set in an answer if the packet could not be remembered.
 const UNREMEMBERED: u64 = 1 << 32;
 
-/// The number of the backend that a packet goes to if that is still there, and whether it is unremembered. It is called
-/// and not put in place: the packets of settled slots have the less on the stack.
+/// The number of the backend that a packet goes to if that is still there, and whether it is unremembered; 0 for
+/// pointers to nothing. It is called and not put in place: the packets of settled slots have the less on the stack. And
+/// it is global: the verifier looks at it once.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn settle(flow: &Settling, service: &ServiceRecord) -> u64 {
-    let word = flow.word;
+extern "C" fn settle(flow: *const Settling, service: *const ServiceRecord, segment: u32) -> u64 {
+    // SAFETY: whoever calls has both.
+    let (Some(flow), Some(service)) = (unsafe { flow.as_ref() }, unsafe { service.as_ref() }) else { return 0 };
+    let segment = if segment == Segment::Opening as u32 {
+        Segment::Opening
+    } else if segment == Segment::Reset as u32 {
+        Segment::Reset
+    } else {
+        Segment::Other
+    };
+    let word = flow.word();
     let owner = u64::from(word.owner());
     let Some(cell) = Cell::of(&DEADLINES, flow.slot) else { return owner };
     let mut deadline = Deadline(cell.load());
@@ -59,10 +71,10 @@ fn settle(flow: &Settling, service: &ServiceRecord) -> u64 {
     let bucket = Bucket::of(&flow.key, flow.hash);
     let mut unremembered = false;
     let late = deadline.is_late(word.epoch(), flow.now);
-    let number = match route(word, flow.segment, recall(flow, bucket), late) {
+    let number = match route(word, segment, recall(flow, bucket), late) {
         Route::To(number) => number,
         Route::Remember => match Backend::present(word.owner()) {
-            Some(owner) if remember(flow, bucket, owner) => owner.number,
+            Some(owner) if remember(flow, owner) => owner.number,
             Some(_) => {
                 unremembered = true;
                 word.previous()
@@ -72,7 +84,7 @@ fn settle(flow: &Settling, service: &ServiceRecord) -> u64 {
     };
     if let Ok(backend) = Backend::or_owner(word, number)
         && backend.number != word.owner()
-        && flow.segment != Segment::Reset
+        && segment != Segment::Reset
     {
         put_off(flow, service, cell, deadline, unremembered);
     }
@@ -88,7 +100,7 @@ fn put_off(
     deadline: Deadline,
     unremembered: bool,
 ) -> Deadline {
-    let epoch = flow.word.epoch();
+    let epoch = flow.word().epoch();
     let settle_time = service.settle_milliseconds;
     match deadline.put_off(epoch, flow.now, settle_time, limit(flow, service), unremembered) {
         Some(later) => {
@@ -106,7 +118,7 @@ fn limit(flow: &Settling, service: &ServiceRecord) -> u64 {
         && let Some(cell) = Cell::of(&SETTLE_LIMITS, flow.slot)
     {
         let limit = Deadline(cell.load());
-        if limit.epoch() == flow.word.epoch() {
+        if limit.epoch() == flow.word().epoch() {
             return limit.time();
         }
     }
@@ -118,7 +130,7 @@ fn limit(flow: &Settling, service: &ServiceRecord) -> u64 {
 fn recall(flow: &Settling, bucket: Option<Bucket>) -> Recalled {
     if let Some(memory) = bucket.and_then(|bucket| bucket.recall(&flow.key))
         && memory.slot == flow.slot
-        && memory.word.epoch() == flow.word.epoch()
+        && memory.word.epoch() == flow.word().epoch()
         && let Some(backend) = Backend::present(memory.word.owner())
         && backend.record.generation == memory.generation
     {
@@ -131,14 +143,21 @@ fn recall(flow: &Settling, bucket: Option<Bucket>) -> Recalled {
 
 /// Remembers that the flow was opened at the slot's owner; `false` where there is no room.
 #[inline(always)]
-fn remember(flow: &Settling, bucket: Option<Bucket>, owner: Backend) -> bool {
-    bucket.is_some_and(|bucket| {
-        let entry = SettlingFlow {
-            key: flow.key,
-            word: SlotWord::new(owner.number, 0, flow.word.epoch()).0,
-            generation: owner.record.generation,
-            slot: flow.slot,
-        };
-        bucket.remember(&entry, flow.now)
-    })
+fn remember(flow: &Settling, owner: Backend) -> bool {
+    remember_opened(flow, owner.number, owner.record.generation) != 0
+}
+
+/// The same; answers with 1 if it is remembered. Global like [`settle`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn remember_opened(flow: *const Settling, owner: u32, generation: u32) -> u32 {
+    // SAFETY: whoever calls has one.
+    let Some(flow) = (unsafe { flow.as_ref() }) else { return 0 };
+    let entry = SettlingFlow {
+        key: flow.key,
+        word: SlotWord::new(owner, 0, flow.word().epoch()).0,
+        generation,
+        slot: flow.slot,
+    };
+    Bucket::of(&flow.key, flow.hash).is_some_and(|bucket| bucket.remember(&entry, flow.now)).into()
 }
