@@ -11,11 +11,11 @@ use aya_ebpf::{
 use maglev_probe_abi::{FirstFragment, FragmentKey, Verdict};
 
 use crate::{
-    balance::Outcome,
     datagram::{self, Datagram, Part},
     echo, fragments,
     link::Tags,
     maps::ASIDE,
+    outcome::Outcome,
     packet::{self, Ethernet, Half, Icmp, protocol},
     parse::{self, Kind, Packet},
     quote,
@@ -40,30 +40,18 @@ impl Aside {
     }
 }
 
-/// Looks at a packet that is none of the usual ones by that verdict.
+/// Looks at a packet that is none of the usual ones.
 #[inline(always)]
-pub(crate) fn look(context: &XdpContext, verdict: Verdict) -> Result<Packet, Outcome> {
-    let verdict = match verdict {
-        Verdict::NotIp | Verdict::Fragment | Verdict::OtherProtocol => {
-            let Some(aside) = Aside::here() else { return Err(passed(Verdict::Inconsistent)) };
-            match examine(context.ctx) {
-                // SAFETY: this processor's own, which has just been written.
-                EXAMINED => return Ok(unsafe { (*aside).packet }),
-                // SAFETY: it answers with nothing else.
-                verdict => unsafe { transmute::<u32, Verdict>(verdict) },
-            }
-        }
-        verdict => verdict,
+pub(crate) fn look(context: &XdpContext) -> Result<&'static Packet, Outcome> {
+    let verdict = match (examine(context.ctx), Aside::here()) {
+        // SAFETY: this processor's own, which has just been written, and is written no more while it is balanced.
+        (EXAMINED, Some(aside)) => return Ok(unsafe { &(*aside).packet }),
+        (EXAMINED, None) => Verdict::Inconsistent,
+        // SAFETY: it answers with nothing else.
+        (verdict, _) => unsafe { transmute::<u32, Verdict>(verdict) },
     };
-    Err(match verdict {
-        Verdict::EchoAnswered => Outcome { verdict, action: xdp_action::XDP_TX },
-        verdict => passed(verdict),
-    })
-}
-
-#[inline(always)]
-fn passed(verdict: Verdict) -> Outcome {
-    Outcome { verdict, action: xdp_action::XDP_PASS }
+    let action = if verdict == Verdict::EchoAnswered { xdp_action::XDP_TX } else { xdp_action::XDP_PASS };
+    Err(Outcome::new(verdict, action))
 }
 
 /// What [`examine`] answers where the packet is to be balanced: no verdict.
@@ -102,6 +90,17 @@ fn examine_behind_tags(context: &XdpContext, aside: &mut Aside) -> Result<(), Ve
     examined
 }
 
+/// Puts a packet into the hand.
+#[inline(always)]
+pub(crate) fn take(packet: &Packet) -> Option<&'static Packet> {
+    let aside = Aside::here()?;
+    // SAFETY: this processor's own element of the map, which nobody else has in hand.
+    unsafe {
+        (*aside).packet = *packet;
+        Some(&(*aside).packet)
+    }
+}
+
 /// Puts the tags of the packet in hand back, wherever it is sent.
 #[inline(always)]
 pub(crate) fn put_tags_back(context: &XdpContext) -> bool {
@@ -121,8 +120,11 @@ extern "C" fn put_back(context: *mut xdp_md) -> u32 {
 /// Looks at everything there may be, and fills `aside` where it is to be balanced.
 #[inline(always)]
 fn examine_ip(context: &XdpContext, kind: Half, aside: &mut Aside) -> Result<(), Verdict> {
-    let datagram =
-        if kind == Ethernet::IPV4 { datagram::ipv4(context)? } else { datagram::ipv6::<true>(context)? };
+    let datagram = if kind == Ethernet::IPV4 {
+        datagram::ipv4::<true>(context)?
+    } else {
+        datagram::ipv6::<true>(context)?
+    };
     let kind = match datagram.part {
         Part::Later => return fragments::recall(&datagram, aside),
         Part::First => Kind::FirstFragment,

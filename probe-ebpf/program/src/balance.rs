@@ -2,7 +2,10 @@
 
 use core::mem::transmute;
 
-use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    programs::XdpContext,
+};
 use maglev_core::{
     flow,
     slot::{Segment, SlotWord},
@@ -19,44 +22,81 @@ use crate::{
     forward::{self, Answer},
     fragments,
     maps::{BACKENDS, SERVICES, SLOTS},
+    outcome::{Outcome, UNUSUAL},
     parse::{self, Kind, Packet},
     rows::Cell,
     settling, trace, tracked,
 };
 
-/// What became of a packet.
-pub(crate) struct Outcome {
-    pub(crate) verdict: Verdict,
-    pub(crate) action: u32,
-}
-
-/// Balances a packet.
+/// Balances a packet: one of the usual kind by a function that is made for it, any other one by a third. Each has a
+/// stack of its own, and the verifier looks at each once.
 #[inline(always)]
 pub(crate) fn balance(context: &XdpContext) -> Outcome {
-    let packet = match parse::parse(context) {
-        Ok(packet) => packet,
-        Err(verdict) => match aside::look(context, verdict) {
-            Ok(packet) => packet,
-            Err(outcome) => return outcome,
-        },
-    };
-    let outcome = balance_packet(context, &packet);
-    if packet.tags != 0 && !aside::put_tags_back(context) {
-        return Outcome { verdict: Verdict::NoHeadroom, action: xdp_action::XDP_DROP };
+    let outcome = Outcome(match parse::family(context) {
+        Some(4) => balance_ipv4(context.ctx),
+        Some(6) => balance_ipv6(context.ctx),
+        _ => UNUSUAL,
+    });
+    let outcome = if outcome.0 == UNUSUAL { Outcome(balance_unusual(context.ctx)) } else { outcome };
+    if outcome.is_final() { outcome } else { finish(context, outcome) }
+}
+
+/// Tells the sender of a packet why it is not sent, if that is to be done, and puts the tags back.
+#[inline(always)]
+fn finish(context: &XdpContext, mut outcome: Outcome) -> Outcome {
+    let tags = outcome.tags();
+    if outcome.family() != 0 && errors::answer(context, outcome.family(), outcome.most()) {
+        let answered = match outcome.verdict() {
+            Verdict::TooBig => Verdict::TooBigAnswered,
+            _ => Verdict::TimeExceededAnswered,
+        };
+        outcome = Outcome::new(answered, xdp_action::XDP_TX);
+    }
+    if tags != 0 && !aside::put_tags_back(context) {
+        return Outcome::new(Verdict::NoHeadroom, xdp_action::XDP_DROP);
     }
     outcome
 }
 
+/// Balances a packet of IPv4, if it is of the usual kind.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn balance_ipv4(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    parse::ipv4(&context).map_or(UNUSUAL, |packet| balance_packet::<false>(&context, &packet).0)
+}
+
+/// Balances a packet of IPv6, if it is of the usual kind.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn balance_ipv6(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    let packet = parse::ipv6(&context).and_then(|packet| aside::take(&packet));
+    packet.map_or(UNUSUAL, |packet| balance_packet::<true>(&context, packet).0)
+}
+
+/// Balances any packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn balance_unusual(context: *mut xdp_md) -> u64 {
+    let context = XdpContext::new(context);
+    match aside::look(&context) {
+        Ok(packet) => balance_packet::<true>(&context, packet).tagged(packet.tags).0,
+        Err(outcome) => outcome.0,
+    }
+}
+
+/// Balances a packet, which is in hand already or not.
 #[inline(always)]
-fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
+fn balance_packet<const IN_HAND: bool>(context: &XdpContext, packet: &Packet) -> Outcome {
     // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
     // deleted and used again is still some service's.
     let Some(service) = (unsafe { SERVICES.get(key(packet)) }) else {
         let verdict = if packet.kind == Kind::Quote { Verdict::ForeignQuote } else { Verdict::NotAService };
-        return Outcome { verdict, action: xdp_action::XDP_PASS };
+        return Outcome::new(verdict, xdp_action::XDP_PASS);
     };
     let answer = match choose(packet, service) {
-        Ok((flow, choice)) => send(context, &flow, &choice),
+        Ok((flow, choice)) => send::<IN_HAND>(context, &flow, &choice),
         Err(verdict) => Answer::of(verdict.into()),
     };
     let verdict = answer.verdict();
@@ -65,31 +105,24 @@ fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
         Verdict::Redirected => xdp_action::XDP_REDIRECT,
         // Whoever only observes takes nothing from the stack.
         _ if service.forwarding == FORWARDING_OBSERVE => xdp_action::XDP_PASS,
-        Verdict::TimeExceeded | Verdict::TooBig if tell(context, packet, answer) => {
-            return Outcome {
-                verdict: match verdict {
-                    Verdict::TooBig => Verdict::TooBigAnswered,
-                    _ => Verdict::TimeExceededAnswered,
-                },
-                action: xdp_action::XDP_TX,
-            };
+        Verdict::TimeExceeded | Verdict::TooBig if may_be_told(packet, answer) => {
+            return Outcome::new(verdict, xdp_action::XDP_DROP).to_be_told(packet.family, answer.most());
         }
         _ => xdp_action::XDP_DROP,
     };
-    Outcome { verdict, action }
+    Outcome::new(verdict, action)
 }
 
-/// Tells the sender why its packet is not sent, if that is allowed: not about an error, nor about a fragment but the
-/// first one (RFC 1812).
+/// Whether the sender is to be told why its packet is not sent: not about an error, nor about a fragment but the first
+/// one (RFC 1812).
 #[inline(always)]
-fn tell(context: &XdpContext, packet: &Packet, answer: Answer) -> bool {
-    let may_be_told = match packet.kind {
+fn may_be_told(packet: &Packet, answer: Answer) -> bool {
+    let is_first = match packet.kind {
         Kind::Whole | Kind::FirstFragment => true,
         Kind::LaterFragment | Kind::Quote => false,
     };
     // Of what is too big it is not always known what would not be.
-    let is_known = answer.verdict() == Verdict::TimeExceeded || answer.most() != 0;
-    may_be_told && is_known && errors::answer(context, packet.family, answer.most())
+    is_first && (answer.verdict() == Verdict::TimeExceeded || answer.most() != 0)
 }
 
 /// Where a packet belongs.
@@ -117,12 +150,12 @@ fn choose<'a>(packet: &'a Packet, service: &'a ServiceRecord) -> Result<(Flow<'a
 
 /// Sends a packet where it belongs, and counts it if it is sent.
 #[inline(always)]
-fn send(context: &XdpContext, flow: &Flow, choice: &Choice) -> Answer {
+fn send<const IN_HAND: bool>(context: &XdpContext, flow: &Flow, choice: &Choice) -> Answer {
     let Flow { packet, service, hash, .. } = *flow;
     let answer = if service.forwarding == FORWARDING_OBSERVE {
         Answer::of(Verdict::Observed.into())
     } else {
-        forward::forward(context.ctx, packet, hash, service.forwarding, choice.backend.record)
+        forward::forward::<IN_HAND>(context, packet, hash, service.forwarding, choice.backend.record)
     };
     if let Verdict::Transmitted | Verdict::Redirected | Verdict::Observed = answer.verdict() {
         count::sent(flow, choice);

@@ -35,26 +35,44 @@ const TYPE_OF_SERVICE: u8 = 0xc0;
 
 /// Why a packet is not sent on.
 #[derive(Clone, Copy)]
-pub(crate) enum Reason {
+enum Reason {
     TimeExceeded,
     /// The way takes packets of so many bytes.
     TooBig(u16),
+}
+
+impl Reason {
+    /// Of what the way takes, or 0.
+    #[inline(always)]
+    fn of(most: u32) -> Self {
+        if most == 0 { Self::TimeExceeded } else { Self::TooBig(most as u16) }
+    }
 }
 
 /// Turns the packet into an error to its sender, from the address that it was sent to; `false` where there is none to be
 /// sent, and the packet is as it was.
 #[inline(always)]
 pub(crate) fn answer(context: &XdpContext, family: u8, most: u16) -> bool {
-    answer_with_error(context.ctx, family.into(), most.into()) != 0
+    let answered = if family == 6 {
+        answer_ipv6_with_error(context.ctx, most.into())
+    } else {
+        answer_ipv4_with_error(context.ctx, most.into())
+    };
+    answered != 0
 }
 
-/// The same; answers with 1 if there is an error to be sent. A global function, which the verifier looks at once.
+/// The same of IPv4; answers with 1 if there is an error to be sent. A global function, which the verifier looks at once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn answer_with_error(context: *mut xdp_md, family: u32, most: u32) -> u32 {
-    let context = XdpContext::new(context);
-    let reason = if most == 0 { Reason::TimeExceeded } else { Reason::TooBig(most as u16) };
-    if family == 6 { answer_ipv6(&context, reason) } else { answer_ipv4(&context, reason) }.is_some().into()
+extern "C" fn answer_ipv4_with_error(context: *mut xdp_md, most: u32) -> u32 {
+    answer_ipv4(&XdpContext::new(context), Reason::of(most)).is_some().into()
+}
+
+/// The same of IPv6.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn answer_ipv6_with_error(context: *mut xdp_md, most: u32) -> u32 {
+    answer_ipv6(&XdpContext::new(context), Reason::of(most)).is_some().into()
 }
 
 #[inline(always)]
@@ -77,7 +95,7 @@ fn answer_ipv4(context: &XdpContext, reason: Reason) -> Option<()> {
     }
     let quoted = grow::<Message<Ipv4>, { MOST_V4 }>(context, length.into())?;
     let mut header = Ipv4 {
-        version_and_length: 0x45,
+        version_and_length: Ipv4::WITHOUT_OPTIONS,
         type_of_service: TYPE_OF_SERVICE,
         total_length: ((size_of::<Message<Ipv4>>() + quoted.length()) as u16).to_be(),
         identification: 0,

@@ -60,29 +60,24 @@ impl Bucket {
     /// there is none.
     #[inline(always)]
     pub(crate) fn remember(self, flow: &SettlingFlow, now: u64) -> bool {
-        let mut held = [Period(0); FLOWS_PER_BUCKET];
-        if self.store(flow, |place, entry| {
-            held[place] = Period::of(entry);
-            false
-        }) {
+        if self.store(flow, |_| false) {
             return true;
         }
-        // Slots cannot be looked up under the lock: which entry is dead is found without it.
-        let mut dead = None;
-        for period in held {
+        // Slots cannot be looked up under the lock: which entry is dead is found without it. Should it be written
+        // meanwhile, what is read is the period of none, or of another: whether it is over does not hang on that.
+        for place in 0..FLOWS_PER_BUCKET {
+            let period = Period::of(self.entry(place));
             // Another processor may be about to put a deadline off that has just passed here.
             if period.is_over(now.saturating_sub(GUARD_MILLISECONDS)) {
-                dead = Some(period);
-                break;
+                return self.store(flow, |entry| Period::of(entry) == period);
             }
         }
-        // Whatever is of that slot and that epoch is as dead as what was of them a moment ago.
-        dead.is_some_and(|dead| self.store(flow, |_, entry| Period::of(entry) == dead))
+        false
     }
 
     /// Stores the flow in the place that it has; else in an empty one, or one that may be taken.
     #[inline(always)]
-    fn store(self, flow: &SettlingFlow, mut may_take: impl FnMut(usize, &SettlingFlow) -> bool) -> bool {
+    fn store(self, flow: &SettlingFlow, may_take: impl Fn(*const SettlingFlow) -> bool) -> bool {
         let key = Words::of(&flow.key);
         let mut chosen = FLOWS_PER_BUCKET;
         self.locked(|| {
@@ -93,7 +88,7 @@ impl Bucket {
                     chosen = place;
                     break;
                 }
-                if entry.key.service == 0 || may_take(place, entry) {
+                if entry.key.service == 0 || may_take(entry) {
                     chosen = place;
                 }
             }
@@ -125,14 +120,18 @@ impl Bucket {
     }
 }
 
-/// The slot and the epoch that an entry was made in, in one word: the stack is small.
+/// The slot and the epoch that an entry was made in, in one word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Period(u64);
 
 impl Period {
     #[inline(always)]
-    fn of(entry: &SettlingFlow) -> Self {
-        Self(u64::from(entry.slot) | u64::from(SlotWord(entry.word).epoch().number()) << u32::BITS)
+    fn of(entry: *const SettlingFlow) -> Self {
+        // SAFETY: it points to one of a bucket's entries, whose words are each aligned, and read whole.
+        let (slot, word) = unsafe {
+            ((&raw const (*entry).slot).read_volatile(), (&raw const (*entry).word).read_volatile())
+        };
+        Self(u64::from(slot) | u64::from(SlotWord(word).epoch().number()) << u32::BITS)
     }
 
     /// Whether what was made in it can be needed no more: its slot is in another period, or settles no longer. No entry

@@ -77,24 +77,37 @@ impl Packet {
     }
 }
 
-/// What the headers of a packet of the usual kinds say; [`crate::aside`] looks at the others.
+/// 4 or 6, if the frame is one of IP without tags.
 #[inline(always)]
-pub(crate) fn parse(context: &XdpContext) -> Result<Packet, Verdict> {
+pub(crate) fn family(context: &XdpContext) -> Option<u8> {
     // SAFETY: bytes alone.
-    let ethernet: &Ethernet = unsafe { packet::at(context, 0) }.ok_or(Verdict::Malformed)?;
+    let ethernet: &Ethernet = unsafe { packet::at(context, 0) }?;
     match ethernet.kind {
-        Ethernet::IPV4 => whole(context, &datagram::ipv4(context)?),
-        Ethernet::IPV6 => whole(context, &datagram::ipv6::<false>(context)?),
-        _ => Err(Verdict::NotIp),
+        Ethernet::IPV4 => Some(4),
+        Ethernet::IPV6 => Some(6),
+        _ => None,
     }
 }
 
+/// What the headers of a packet of the usual kind say: TCP or UDP, whole, without tags and options. [`crate::aside`] looks
+/// at the others, and says what is wrong with them.
 #[inline(always)]
-fn whole(context: &XdpContext, datagram: &Datagram) -> Result<Packet, Verdict> {
+pub(crate) fn ipv4(context: &XdpContext) -> Option<Packet> {
+    usual(context, &datagram::ipv4::<false>(context).ok()?)
+}
+
+/// The same of IPv6, without extension headers.
+#[inline(always)]
+pub(crate) fn ipv6(context: &XdpContext) -> Option<Packet> {
+    usual(context, &datagram::ipv6::<false>(context).ok()?)
+}
+
+#[inline(always)]
+fn usual(context: &XdpContext, datagram: &Datagram) -> Option<Packet> {
     if datagram.part != Part::Whole {
-        return Err(Verdict::Fragment);
+        return None;
     }
-    Ok(Packet::new(datagram, &ports(context, datagram)?, Kind::Whole))
+    Some(Packet::new(datagram, &ports(context, datagram).ok()?, Kind::Whole))
 }
 
 /// What the header behind those of IP says.
