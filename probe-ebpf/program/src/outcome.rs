@@ -39,7 +39,7 @@ impl Outcome {
     #[inline(always)]
     pub(crate) fn verdict(self) -> Verdict {
         // SAFETY: it was made of one.
-        unsafe { transmute::<u32, Verdict>(self.0 as u8 as u32) }
+        unsafe { transmute::<u32, Verdict>(u32::from(self.0 as u8)) }
     }
 
     /// `XDP_…`.
