@@ -2,10 +2,7 @@
 
 use core::mem::transmute;
 
-use aya_ebpf::{
-    bindings::{xdp_action, xdp_md},
-    programs::XdpContext,
-};
+use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use maglev_core::{
     flow,
     slot::{Segment, SlotWord},
@@ -22,22 +19,20 @@ use crate::{
     forward::{self, Answer},
     fragments,
     maps::{BACKENDS, SERVICES, SLOTS},
-    outcome::{Outcome, UNUSUAL},
+    outcome::Outcome,
     parse::{self, Kind, Packet},
     rows::Cell,
     settling, trace, tracked,
 };
 
-/// Balances a packet: one of the usual kind by a function that is made for it, any other one by a third. Each has a
-/// stack of its own, and the verifier looks at each once.
+/// Balances a packet. It lies in the hand of its processor, and not on the stack, which is small.
 #[inline(always)]
 pub(crate) fn balance(context: &XdpContext) -> Outcome {
-    let outcome = Outcome(match parse::family(context) {
-        Some(4) => balance_ipv4(context.ctx),
-        Some(6) => balance_ipv6(context.ctx),
-        _ => UNUSUAL,
-    });
-    let outcome = if outcome.0 == UNUSUAL { Outcome(balance_unusual(context.ctx)) } else { outcome };
+    let usual = parse::parse(context).and_then(|packet| aside::take(&packet));
+    let outcome = match usual.map_or_else(|| aside::look(context), Ok) {
+        Ok(packet) => balance_packet(context, packet).tagged(packet.tags),
+        Err(outcome) => outcome,
+    };
     if outcome.is_final() { outcome } else { finish(context, outcome) }
 }
 
@@ -58,37 +53,8 @@ fn finish(context: &XdpContext, mut outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// Balances a packet of IPv4, if it is of the usual kind.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn balance_ipv4(context: *mut xdp_md) -> u64 {
-    let context = XdpContext::new(context);
-    parse::ipv4(&context).map_or(UNUSUAL, |packet| balance_packet::<false>(&context, &packet).0)
-}
-
-/// Balances a packet of IPv6, if it is of the usual kind.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn balance_ipv6(context: *mut xdp_md) -> u64 {
-    let context = XdpContext::new(context);
-    let packet = parse::ipv6(&context).and_then(|packet| aside::take(&packet));
-    packet.map_or(UNUSUAL, |packet| balance_packet::<true>(&context, packet).0)
-}
-
-/// Balances any packet.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn balance_unusual(context: *mut xdp_md) -> u64 {
-    let context = XdpContext::new(context);
-    match aside::look(&context) {
-        Ok(packet) => balance_packet::<true>(&context, packet).tagged(packet.tags).0,
-        Err(outcome) => outcome.0,
-    }
-}
-
-/// Balances a packet, which is in hand already or not.
 #[inline(always)]
-fn balance_packet<const IN_HAND: bool>(context: &XdpContext, packet: &Packet) -> Outcome {
+fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
     // SAFETY: user space replaces a service by another element, and does not write into this one; an element that is
     // deleted and used again is still some service's.
     let Some(service) = (unsafe { SERVICES.get(key(packet)) }) else {
@@ -96,7 +62,7 @@ fn balance_packet<const IN_HAND: bool>(context: &XdpContext, packet: &Packet) ->
         return Outcome::new(verdict, xdp_action::XDP_PASS);
     };
     let answer = match choose(packet, service) {
-        Ok((flow, choice)) => send::<IN_HAND>(context, &flow, &choice),
+        Ok((flow, choice)) => send(context, &flow, &choice),
         Err(verdict) => Answer::of(verdict.into()),
     };
     let verdict = answer.verdict();
@@ -150,12 +116,12 @@ fn choose<'a>(packet: &'a Packet, service: &'a ServiceRecord) -> Result<(Flow<'a
 
 /// Sends a packet where it belongs, and counts it if it is sent.
 #[inline(always)]
-fn send<const IN_HAND: bool>(context: &XdpContext, flow: &Flow, choice: &Choice) -> Answer {
+fn send(context: &XdpContext, flow: &Flow, choice: &Choice) -> Answer {
     let Flow { packet, service, hash, .. } = *flow;
     let answer = if service.forwarding == FORWARDING_OBSERVE {
         Answer::of(Verdict::Observed.into())
     } else {
-        forward::forward::<IN_HAND>(context, packet, hash, service.forwarding, choice.backend.record)
+        forward::forward(context, packet, hash, service.forwarding, choice.backend.record)
     };
     if let Verdict::Transmitted | Verdict::Redirected | Verdict::Observed = answer.verdict() {
         count::sent(flow, choice);

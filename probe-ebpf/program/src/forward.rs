@@ -15,7 +15,7 @@ use aya_ebpf::{
 use maglev_probe_abi::{BackendRecord, FORWARDING_IPIP, FORWARDING_L2, Settings, Verdict};
 
 use crate::{
-    aside::{self, Aside},
+    aside::Aside,
     datagram::Wide,
     encapsulate,
     maps::{QUESTION, SETTINGS},
@@ -107,7 +107,7 @@ impl From<Verdict> for Refusal {
 
 /// Sends a packet to the backend chosen for it: in place where it goes inside an IPv4 header.
 #[inline(always)]
-pub(crate) fn forward<const IN_HAND: bool>(
+pub(crate) fn forward(
     context: &XdpContext,
     packet: &Packet,
     hash: u32,
@@ -120,9 +120,6 @@ pub(crate) fn forward<const IN_HAND: bool>(
     if forwarding == FORWARDING_IPIP && backend.family == 4 {
         let sent = tunnel_ipv4(context, &Forwarding { packet, hash }, Address::new(narrow(backend.address)));
         return Answer::of(sent.map_or_else(|refusal| refusal, Refusal::from));
-    }
-    if !IN_HAND && aside::take(packet).is_none() {
-        return Answer::of(Verdict::Inconsistent.into());
     }
     Answer(forward_otherwise(context.ctx, hash, forwarding.into(), backend))
 }

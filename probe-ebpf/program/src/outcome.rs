@@ -4,9 +4,6 @@ use core::mem::transmute;
 
 use maglev_probe_abi::Verdict;
 
-/// No outcome: the packet is of another kind than the function balances.
-pub(crate) const UNUSUAL: u64 = u64::MAX;
-
 /// From the lowest byte on: the verdict; what the kernel is to do; how many VLAN tags are to be put back; the family, if
 /// the sender is to be told why its packet is not sent. In the upper half: what the way takes.
 #[repr(transparent)]

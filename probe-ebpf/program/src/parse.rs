@@ -77,37 +77,21 @@ impl Packet {
     }
 }
 
-/// 4 or 6, if the frame is one of IP without tags.
+/// What the headers of a packet of the usual kinds say: TCP or UDP, whole, without tags, options and extension headers.
+/// [`crate::aside`] looks at the others, and says what is wrong with them.
 #[inline(always)]
-pub(crate) fn family(context: &XdpContext) -> Option<u8> {
+pub(crate) fn parse(context: &XdpContext) -> Option<Packet> {
     // SAFETY: bytes alone.
     let ethernet: &Ethernet = unsafe { packet::at(context, 0) }?;
-    match ethernet.kind {
-        Ethernet::IPV4 => Some(4),
-        Ethernet::IPV6 => Some(6),
-        _ => None,
-    }
-}
-
-/// What the headers of a packet of the usual kind say: TCP or UDP, whole, without tags and options. [`crate::aside`] looks
-/// at the others, and says what is wrong with them.
-#[inline(always)]
-pub(crate) fn ipv4(context: &XdpContext) -> Option<Packet> {
-    usual(context, &datagram::ipv4::<false>(context).ok()?)
-}
-
-/// The same of IPv6, without extension headers.
-#[inline(always)]
-pub(crate) fn ipv6(context: &XdpContext) -> Option<Packet> {
-    usual(context, &datagram::ipv6::<false>(context).ok()?)
-}
-
-#[inline(always)]
-fn usual(context: &XdpContext, datagram: &Datagram) -> Option<Packet> {
+    let datagram = match ethernet.kind {
+        Ethernet::IPV4 => datagram::ipv4::<false>(context).ok()?,
+        Ethernet::IPV6 => datagram::ipv6::<false>(context).ok()?,
+        _ => return None,
+    };
     if datagram.part != Part::Whole {
         return None;
     }
-    Some(Packet::new(datagram, &ports(context, datagram).ok()?, Kind::Whole))
+    Some(Packet::new(&datagram, &ports(context, &datagram).ok()?, Kind::Whole))
 }
 
 /// What the header behind those of IP says.
