@@ -123,7 +123,7 @@ fn the_verifier_has_little_to_do() {
     match program.info().unwrap().verified_instruction_count() {
         Some(count) => assert!(count <= 300_000, "the verifier looked at {count} instructions"),
         None => {
-            println!("skipped: this kernel does not say how much its verifier did (Linux 5.16 and newer do)")
+            println!("skipped: this kernel does not say how much its verifier did (Linux 5.16 and newer do)");
         }
     }
 }
