@@ -9,7 +9,9 @@ mod cilium;
 mod flood;
 mod object;
 mod site;
+pub mod story;
 mod terminal;
+mod tmux;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
@@ -18,3 +20,4 @@ pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
 pub use terminal::Terminal;
+pub use tmux::Tmux;

@@ -357,9 +357,10 @@ fn decapsulate(host: &Backend) -> Decapsulation {
 fn configuration(plot: &Plot, topology: &Topology) -> String {
     let Plot { forwarding, tracking, udp_tracking, settle_time, table_size, attach_mode, weights, .. } = plot;
     let interface = topology.client_side().name();
+    let max_slots = 65_536.max(2 * table_size.next_multiple_of(512));
     let mut text = format!(
         "[datapath]\ninterfaces = [\"{interface}\"]\nattach-mode = \"{attach_mode}\"\n\
-         tunnel-source-v4 = \"10.81.0.254\"\ntunnel-source-v6 = \"fd00:81::fe\"\nmax-slots = 65536\n"
+         tunnel-source-v4 = \"10.81.0.254\"\ntunnel-source-v6 = \"fd00:81::fe\"\nmax-slots = {max_slots}\n"
     );
     let tcp = ("web", 80, "tcp", *forwarding, *tracking);
     let udp = ("dns", 53, "udp", "l2", *udp_tracking);

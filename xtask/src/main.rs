@@ -40,7 +40,7 @@ enum Task {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
-    /// Make the picture in the README from a real run of the demo. Needs root.
+    /// Make the pictures in the README and the book from a real run of the demo in tmux. Needs root.
     Picture,
 }
 

@@ -1,35 +1,20 @@
-//! The picture in the README: the screen of a real run of the demo, drawn from what the program wrote to its terminal.
-//! `cargo xtask picture` runs this, as root.
+//! The pictures in the README and the book: the screen at the places of the story that are worth one, drawn from what tmux
+//! shows. `cargo xtask picture` runs this, as root.
 
 mod drawing;
 
-use std::{fs, io, num::NonZeroU16, path::Path, time::Duration};
+use std::{fs, path::Path, process::ExitCode};
 
-use maglev_tests::{Terminal, maglev_top};
+use drawing::Paper;
 
-const COLUMNS: NonZeroU16 = NonZeroU16::new(110).unwrap();
-const ROWS: NonZeroU16 = NonZeroU16::new(32).unwrap();
-
-fn main() -> io::Result<()> {
-    let mut terminal = Terminal::start(maglev_top(), &["demo", "--color", "truecolor"], COLUMNS, ROWS);
-    terminal.wait_for("web");
-    // Connections come first.
-    terminal.watch(Duration::from_secs(10));
-    // Drain the second backend: down, drain, from Cancel to the other button, yes.
-    terminal.press("2j");
-    terminal.press("d");
-    terminal.wait_for("Cancel");
-    terminal.press("\t\r");
-    terminal.wait_for("DRAINING");
-    // Look at its slots.
-    terminal.press("3");
-    terminal.wait_for("settling");
-    terminal.watch(Duration::from_secs(2));
-    let picture = drawing::svg(terminal.screen());
-    terminal.press("q");
-    assert_eq!(terminal.end(), 0, "the demo did not leave in good order");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/picture.svg");
-    fs::write(&path, picture)?;
-    println!("{}", path.canonicalize()?.display());
-    Ok(())
+fn main() -> ExitCode {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+    fs::create_dir_all(&folder).expect("the book has a folder for its pictures");
+    let told = maglev_tests::story::tell(|name, screen| {
+        let paper = if name == "light" { Paper::LIGHT } else { Paper::DARK };
+        let path = folder.join(format!("{name}.svg"));
+        fs::write(&path, drawing::svg(screen, paper)).expect("the picture is written");
+        println!("{}", path.display());
+    });
+    if told { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
