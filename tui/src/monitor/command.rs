@@ -22,6 +22,8 @@ pub enum Command {
     Backend(String),
     /// Go to what is meant among the slots: `slot 17`, `flow 1.2.3.4:5678`.
     Slot(String),
+    /// Compare with the moment of the number that stands first.
+    Compare(String),
 }
 
 /// What choosing an entry comes to.
@@ -163,6 +165,13 @@ fn words(columns: &[&str], data: &Data) -> Vec<Word> {
             |name| Command::Theme(name.to_owned()),
         ),
     ];
+    let marks: Vec<String> =
+        data.marked_moments().into_iter().map(|(number, title)| format!("{number} {title}")).collect();
+    if !marks.is_empty() {
+        words.push(word("compare", "MARK", "compare with a mark", marks, |mark| {
+            Command::Compare(mark.to_owned())
+        }));
+    }
     if !columns.is_empty() {
         let columns = columns.iter().map(|title| title.to_lowercase()).collect();
         words.push(word("sort", "COLUMN", "sort by a column", columns, |title| {

@@ -12,7 +12,7 @@ use ratatui::layout::Size;
 
 use super::{
     colours::{Colours, natural},
-    history::{History, ServiceHistory},
+    history::{History, ServiceHistory, time::Time},
     keymap::Keymap,
     message::Sampled,
     number,
@@ -31,10 +31,12 @@ pub struct Data {
     pub seed: Option<HashSeed>,
     /// Backends on offer.
     pub spares: Vec<Backend>,
-    /// The latest sample.
+    /// The sample that is shown: the latest, or where the picture is frozen the one of its moment.
     pub sample: Option<Sample>,
     /// What is known beyond it.
     pub history: History,
+    /// The past, and what of it is shown.
+    pub time: Time,
     /// Which colours backends have.
     pub colours: Colours,
     /// The service that was chosen.
@@ -47,11 +49,9 @@ pub struct Data {
     pub half_blocks: bool,
     /// What can be taken back, the latest last.
     pub undos: Vec<Undo>,
-    /// No samples are taken.
-    pub frozen: bool,
     /// How often samples are taken.
     pub interval: Duration,
-    /// How late the latest sample was.
+    /// How late the sample was.
     pub late: Duration,
     /// What the monitor itself sends.
     pub traffic: Traffic,
@@ -136,13 +136,13 @@ impl Data {
             spares: Vec::new(),
             sample: None,
             history: History::default(),
+            time: Time::default(),
             colours: Colours::default(),
             service: None,
             backend: None,
             size: Size::new(80, 24),
             half_blocks,
             undos: Vec::new(),
-            frozen: false,
             interval,
             late: Duration::ZERO,
             traffic: Traffic::default(),
@@ -156,21 +156,21 @@ impl Data {
 
     /// Takes in what came of looking at the source.
     pub fn add(&mut self, sampled: Sampled) {
-        self.late = sampled.late;
         self.spares = sampled.spares;
         match sampled.result {
             Ok(mut sample) => {
-                self.failure = None;
                 sample.services.sort_by_cached_key(|service| natural(&service.name));
                 for service in &mut sample.services {
                     service.backends.sort_by_cached_key(|backend| natural(&backend.name));
                 }
-                self.history.add(self.sample.as_ref(), &sample, self.interval);
                 self.colours.add(&sample);
-                self.traffic.measure(sample.taken_at);
-                self.sample = Some(sample);
+                // Of what stands still nothing changes, not even what it costs.
+                if !self.is_frozen() {
+                    self.traffic.measure(sample.taken_at);
+                }
+                self.keep(sample, sampled.late);
             }
-            Err(error) => self.failure = Some(error.message),
+            Err(error) => self.miss(error.message, sampled.late),
         }
         self.keep_choice();
     }
@@ -190,7 +190,7 @@ impl Data {
 
     /// What is known of it beyond the latest sample.
     #[must_use]
-    pub fn service_history(&self) -> Option<&ServiceHistory> {
+    pub fn service_history(&self) -> Option<ServiceHistory<'_>> {
         self.history.service(self.service.as_deref()?)
     }
 
@@ -247,7 +247,7 @@ impl Data {
         self.undos.push(undo);
     }
 
-    /// The wall clock's time of the latest sample, to the second.
+    /// The wall clock's time of the sample that is shown, to the second.
     #[must_use]
     pub fn time(&self) -> Option<String> {
         self.sample.as_ref()?.wall.map(clock)

@@ -241,25 +241,25 @@ impl Preview {
     }
 
     /// Takes in a plan.
-    pub fn planned(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) {
+    pub fn planned(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>) {
         if id != self.awaited || self.stage != Stage::Planning {
             return;
         }
         match result {
             Ok(plans) => self.stage = Stage::Planned(plans),
-            Err(error) if error.stale => self.fall_behind(&error, data),
+            Err(error) if error.stale => self.fall_behind(&error),
             Err(error) => self.stage = Stage::Refused(error.message),
         }
     }
 
     /// Takes in what came of making the change.
-    pub fn executed(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) -> Option<Made> {
+    pub fn executed(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>) -> Option<Made> {
         if id != self.awaited || !matches!(self.stage, Stage::Executing(_)) {
             return None;
         }
         match result {
             Ok(plans) => return Some(self.made(&plans)),
-            Err(error) if error.stale => self.fall_behind(&error, data),
+            Err(error) if error.stale => self.fall_behind(&error),
             Err(error) => {
                 self.stage = Stage::Refused(error.message);
                 self.focus = Focus::Cancel;
@@ -268,15 +268,10 @@ impl Preview {
         None
     }
 
-    fn fall_behind(&mut self, error: &SourceError, data: &Data) {
+    fn fall_behind(&mut self, error: &SourceError) {
         self.focus = Focus::Cancel;
-        if data.frozen {
-            self.stage = Stage::Refused(format!("{}; unfreeze first", error.message));
-        } else {
-            self.note =
-                Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
-            self.stage = Stage::Behind;
-        }
+        self.note = Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
+        self.stage = Stage::Behind;
     }
 
     /// Asks for the plan anew where it waited for a sample.
@@ -309,7 +304,7 @@ impl Preview {
         if let Some((words, safe)) = drain_words(service, backend) {
             return Some((format!("It is {words}."), if safe { look.good() } else { look.warning() }));
         }
-        let rates = data.history.service(&service.name)?.backend(name)?.latest()?;
+        let rates = data.history.service(&service.name)?.backend(backend.id)?.latest()?;
         let words =
             format!("It gets {} packets a second. To lose none, drain it first.", short(rates.packets));
         Some((words, look.warning()))

@@ -30,11 +30,19 @@ pub enum Colouring {
     Hits,
     /// How long ago they changed.
     Age,
+    /// Who owns them, where that was another at the moment that is compared with.
+    Moved,
 }
 
 impl Colouring {
-    /// All of them, in turn.
+    /// Those that one chooses among, in turn; while moments are compared what moved stands for the owner.
     pub const ALL: [Self; 3] = [Self::Owner, Self::Hits, Self::Age];
+
+    /// What is shown instead while moments are compared.
+    #[must_use]
+    pub fn compared(self, compares: bool) -> Self {
+        if compares && self == Self::Owner { Self::Moved } else { self }
+    }
 
     /// What it is called.
     #[must_use]
@@ -43,6 +51,7 @@ impl Colouring {
             Self::Owner => "owner",
             Self::Hits => "hits",
             Self::Age => "age",
+            Self::Moved => "new owner",
         }
     }
 }
@@ -171,6 +180,12 @@ fn colour(
         Colouring::Hits if pixel.settling => look.heat_settling[usize::from(pixel.heat)],
         Colouring::Hits => look.heat[usize::from(pixel.heat)],
         Colouring::Age => look.age[usize::from(pixel.age)],
+        Colouring::Moved => match pixel.moved.map(|(id, many)| (owner(id), many)) {
+            None => look.age[0],
+            Some((None, _)) => look.nobody,
+            Some((Some((number, _)), true)) => look.backend(number),
+            Some((Some((number, _)), false)) => look.backend_settling(number),
+        },
     }
 }
 
@@ -194,5 +209,13 @@ fn letter(
         },
         Colouring::Hits => (ramp_glyph(usize::from(pixel.heat), look), settling),
         Colouring::Age => (ramp_glyph(usize::from(pixel.age), look), settling),
+        Colouring::Moved => match pixel.moved.map(|(id, many)| (owner(id), many)) {
+            None => (ramp_glyph(0, look), look.faint()),
+            Some((None, _)) => ('-', look.text()),
+            Some((Some((number, letter)), many)) => {
+                let letter = if many { letter.to_ascii_uppercase() } else { letter };
+                (letter, Style::new().fg(look.backend(number)))
+            }
+        },
     }
 }

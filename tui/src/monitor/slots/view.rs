@@ -21,6 +21,7 @@ use crate::{
         action::Action,
         data::{Data, NoticeTone},
         dialog::{self, Dialog, search::SearchForm},
+        history::compare::Moved,
         number::count,
         view::{Component, Outcome, chrome::Layout},
         widget::text::{line, span, wrap},
@@ -40,6 +41,8 @@ pub struct SlotsView {
     story: Option<Story>,
     next_in_line: NextInLine,
     found: Option<Found>,
+    /// What has another owner than at the moment that is compared with.
+    moved: Option<Moved>,
 }
 
 /// Where the parts of the view go.
@@ -129,6 +132,11 @@ impl SlotsView {
             .and_then(|slot| u32::try_from(slot).ok())
     }
 
+    /// What is shown: what was chosen, or what moved where moments are compared.
+    fn colouring(&self, data: &Data) -> Colouring {
+        self.colouring.compared(data.time.comparison.is_some())
+    }
+
     fn colour_by(&mut self, steps: usize) {
         let at = Colouring::ALL.iter().position(|colouring| *colouring == self.colouring).unwrap_or(0);
         self.colouring = Colouring::ALL[(at + steps) % Colouring::ALL.len()];
@@ -207,7 +215,7 @@ impl Component for SlotsView {
         }
         let slots = &service.slots;
         self.cursor = self.cursor.min(Self::last(data));
-        let map = Parts::of(Layout::of(data.size).content).map;
+        let map = Parts::of(Layout::of(data.size, data.is_frozen()).content).map;
         let (columns, rows) = draw::pixels(map, slots.len(), data.half_blocks);
         let overview = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
         let before = self.raster.window;
@@ -221,8 +229,10 @@ impl Component for SlotsView {
                 overview
             }
         };
-        let history = data.service_history().map(|history| &history.slots);
-        self.raster.update(window, slots, history, sample.taken_at);
+        let history = data.service_history().map(|history| history.slots);
+        self.moved = data.time.comparison.as_ref().and_then(|comparison| comparison.moved(service));
+        let moved = self.moved.as_ref().map(|moved| &moved.differs[..]);
+        self.raster.update(window, slots, history, moved, sample.taken_at);
         self.story = Story::of(data, self.cursor, &mut self.next_in_line);
     }
 
@@ -253,10 +263,13 @@ impl Component for SlotsView {
         };
         let parts = Parts::of(area);
         self.draw_header(data, look, parts.header, buffer);
-        draw::draw(&self.raster, self.colouring, Some(self.cursor), data, look, parts.map, buffer);
+        let colouring = self.colouring(data);
+        draw::draw(&self.raster, colouring, Some(self.cursor), data, look, parts.map, buffer);
         self.draw_minimap(look, parts.minimap, buffer);
         let mut rest = parts.legend;
-        for text in legend::lines(self.colouring, data, service, self.raster.scale, look, area.width) {
+        for text in
+            legend::lines(colouring, data, service, self.raster.scale, self.moved.as_ref(), look, area.width)
+        {
             if rest.is_empty() {
                 break;
             }
@@ -284,7 +297,7 @@ impl SlotsView {
             )
         };
         let mut spans = vec![
-            span(format!(" by {}", self.colouring.title()), look.accent()),
+            span(format!(" by {}", self.colouring(data).title()), look.accent()),
             span(
                 format!(
                     " {dot} {part} {dot} pixel {} {dot} row {} ",

@@ -75,9 +75,6 @@ impl Bench {
     }
 
     pub(super) fn sample(&mut self) {
-        if self.model.data.frozen {
-            return;
-        }
         let result = self.simulation.sample();
         let sampled = Sampled { result, spares: self.simulation.spares(), late: Duration::ZERO };
         self.update(Message::Sampled(Box::new(sampled)));

@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 58] = [
+const KEYS: [&str; 70] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -61,6 +61,18 @@ const KEYS: [&str; 58] = [
     "G",
     "[",
     "]",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    ")",
+    "^",
+    "$",
+    "H",
+    "v",
+    "v",
+    "V",
     "<",
     ">",
     " ",
@@ -105,6 +117,11 @@ fn check(bench: &Bench) {
         );
     }
     assert!(data.undos.len() <= 100);
+    if let Some(frozen) = &data.time.frozen {
+        assert!(!data.time.ring.is_empty());
+        assert!(frozen.strip.shown < frozen.strip.ticks.len());
+        assert!(!matches!(bench.model.dialog(), Some(crate::monitor::dialog::Dialog::Preview(_))));
+    }
     for service in data.services() {
         assert!(
             service.slots.owner.iter().all(|owner| {

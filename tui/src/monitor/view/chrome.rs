@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::ViewName;
+use super::{ViewName, timeline};
 use crate::{
     monitor::{
         action::{Action, BINDINGS, Context},
@@ -26,6 +26,8 @@ pub struct Layout {
     pub tabs: Rect,
     /// The view.
     pub content: Rect,
+    /// Where in time a frozen view is; empty where none is, and on small terminals.
+    pub timeline: Rect,
     /// What happened, and what the monitor itself costs.
     pub status: Rect,
     /// Keys; empty on small terminals.
@@ -35,19 +37,21 @@ pub struct Layout {
 impl Layout {
     /// On a terminal of that size. Below 60×16 the view gets what there is.
     #[must_use]
-    pub fn of(size: Size) -> Self {
+    pub fn of(size: Size, frozen: bool) -> Self {
         let small = size.width < 60 || size.height < 16;
         let (tabs, footer) = if small { (0, 0) } else { (1, 1) };
         let status = u16::from(size.height >= 4);
         let title = u16::from(size.height >= 3);
         let row = |y: u16, height: u16| Rect::new(0, y, size.width, height);
-        let content = size.height - title - tabs - status - footer;
+        let timeline = u16::from(frozen && !small);
+        let content = size.height - title - tabs - timeline - status - footer;
         Self {
             title: row(0, title),
             tabs: row(title, tabs),
             content: row(title + tabs, content),
-            status: row(title + tabs + content, status),
-            footer: row(title + tabs + content + status, footer),
+            timeline: row(title + tabs + content, timeline),
+            status: row(title + tabs + content + timeline, status),
+            footer: row(title + tabs + content + timeline + status, footer),
         }
     }
 }
@@ -59,8 +63,11 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     if data.identity.simulated {
         spans.extend([span(" SIMULATED ", look.simulated()), Span::raw(" ")]);
     }
-    if data.frozen {
+    if data.is_frozen() {
         spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
+    }
+    if let Some(comparison) = data.time.comparison.as_ref() {
+        spans.extend([span(format!(" BESIDE {} ", comparison.title), look.frozen()), Span::raw(" ")]);
     }
     let attached = Some(&data.identity.attached).filter(|attached| !attached.is_empty());
     let read_only = data.identity.read_only.as_ref().map(|reason| format!(" READ-ONLY: {reason}"));
@@ -151,6 +158,8 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
             NoticeTone::Error => look.error(),
         };
         span(format!(" {}", notice.text), style)
+    } else if let Some(frozen) = &data.time.frozen {
+        span(timeline::words(&frozen.strip, look), look.text())
     } else if data.sample.is_none() {
         span(" waiting for the first sample", look.faint())
     } else if area.width < 60 {
@@ -185,7 +194,8 @@ pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer
     let read_only = data.identity.read_only.is_some();
     let shown = shown.filter(|binding| !(read_only && binding.changes)).filter_map(|binding| {
         let key = data.keymap.keys(binding).first()?;
-        let label = if binding.action == Action::Freeze && data.frozen { "unfreeze" } else { binding.label };
+        let label =
+            if binding.action == Action::Freeze && data.is_frozen() { "unfreeze" } else { binding.label };
         let keys = [span(key.to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
         let last = matches!(binding.action, Action::Help | Action::Quit);
         Some((last, keys))
