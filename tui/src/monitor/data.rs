@@ -16,6 +16,8 @@ use super::{
     keymap::Keymap,
     message::Sampled,
     number,
+    slots::what_if::WhatIf,
+    stage::Stage,
 };
 use crate::source::{Identity, ServiceChanges};
 
@@ -49,6 +51,10 @@ pub struct Data {
     pub half_blocks: bool,
     /// What can be taken back, the latest last.
     pub undos: Vec<Undo>,
+    /// Changes that wait to be made as one.
+    pub stage: Stage,
+    /// What the change that is shown would make of the slots on screen.
+    pub what_if: Option<WhatIf>,
     /// How often samples are taken.
     pub interval: Duration,
     /// How late the sample was.
@@ -143,6 +149,8 @@ impl Data {
             size: Size::new(80, 24),
             half_blocks,
             undos: Vec::new(),
+            stage: Stage::default(),
+            what_if: None,
             interval,
             late: Duration::ZERO,
             traffic: Traffic::default(),

@@ -21,7 +21,11 @@ use super::{
     history::time::Move,
     list::List,
     message::{Effect, Message, Order},
-    slots::{search, view::SlotsView},
+    slots::{
+        search,
+        view::SlotsView,
+        what_if::{Split, WhatIf},
+    },
     view::{
         Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
         processors::Processors, services::Services, timeline,
@@ -113,7 +117,7 @@ impl Model {
             }
             Message::Planned(id, result) => {
                 if let Some(Dialog::Preview(preview)) = &mut self.dialog {
-                    preview.planned(id, result);
+                    preview.planned(id, result, &mut self.data);
                 }
             }
             Message::Executed(id, result) => {
@@ -134,6 +138,9 @@ impl Model {
         match made.undo {
             Undoing::Forward(undo) => self.data.remember(undo),
             Undoing::Back(undo) => self.data.undos.retain(|other| *other != undo),
+        }
+        if made.staged {
+            self.data.stage.clear();
         }
         self.data.say(NoticeTone::Good, made.words);
     }
@@ -263,6 +270,7 @@ impl Model {
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
             Action::Undo => dialog::for_undo(&mut self.data),
+            Action::Staged => dialog::for_stage(&mut self.data),
             Action::Filter => match self.shown().list() {
                 Some(list) => {
                     let service = self.data.service.as_deref().unwrap_or_default();
@@ -317,7 +325,7 @@ impl Model {
         self.data.freeze(false);
         self.refresh();
         let same = match action {
-            Action::Undo => true,
+            Action::Undo | Action::Staged => true,
             Action::Add => self.data.service == service,
             _ => chosen(self) == then,
         };
@@ -469,7 +477,17 @@ impl Model {
         self.active = view;
     }
 
+    /// What the change that is shown would make of the slots, where these are on screen and there is room for both.
+    fn what_if(&self) -> Option<WhatIf> {
+        let Some(Dialog::Preview(preview)) = &self.dialog else { return None };
+        let layout = chrome::Layout::of(self.data.size, self.data.is_frozen());
+        let shown = self.active == ViewName::Slots && Split::of(layout.content).is_some();
+        let what_if = preview.what_if(&self.data).filter(|_| shown)?;
+        (self.data.service.as_ref() == Some(&what_if.plan.service)).then_some(what_if)
+    }
+
     fn refresh(&mut self) {
+        self.data.what_if = self.what_if();
         let (component, data) = self.component();
         component.refresh(data);
     }

@@ -9,6 +9,7 @@ mod palette;
 mod rates;
 mod search;
 mod snapshots;
+mod staging;
 mod support;
 mod time;
 mod walk;

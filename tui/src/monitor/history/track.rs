@@ -105,6 +105,22 @@ impl Track {
         rates.into_iter()
     }
 
+    /// How many packets a second it gets more of late than before: over the last eight rates, beside the eight before
+    /// them; `None` where there are none to compare.
+    #[must_use]
+    pub fn trend(&self) -> Option<f64> {
+        let rates: Vec<Option<Rates>> = self.last(16).collect();
+        let (before, now) = rates.split_at(rates.len().saturating_sub(8));
+        let mean = |rates: &[Option<Rates>]| {
+            let (sum, count) = rates
+                .iter()
+                .flatten()
+                .fold((0.0, 0.0), |(sum, count), rates| (sum + rates.packets, count + 1.0));
+            (count > 0.0).then(|| sum / count)
+        };
+        Some(mean(now)? - mean(before)?)
+    }
+
     fn push(&mut self, rates: Option<Rates>, missing: usize) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
@@ -290,6 +306,19 @@ mod tests {
             track.push(Some(of(3.0)), 0);
         }
         assert_eq!(track.last(10_000).count(), KEPT);
+    }
+
+    #[test]
+    fn a_trend_is_the_last_rates_beside_the_ones_before() {
+        let mut track = Track::default();
+        for _ in 0..8 {
+            track.push(Some(of(100.0)), 0);
+        }
+        assert_eq!(track.trend(), None, "there is nothing before");
+        track.push(Some(of(180.0)), 0);
+        assert_eq!(track.trend(), Some(10.0));
+        track.push(None, 0);
+        assert_eq!(track.trend(), Some((180.0 + 600.0) / 7.0 - 100.0));
     }
 
     #[test]

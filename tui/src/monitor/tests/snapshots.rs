@@ -113,7 +113,7 @@ fn slots_by_hits_by_age_and_zoomed() {
     let mut bench = busy(ViewName::Slots);
     snapshot("slots-by-hits", bench.press("c"));
     snapshot("slots-by-age", bench.press("c"));
-    snapshot("slots-zoomed", bench.press("cH++++"));
+    snapshot("slots-zoomed", bench.press("cM++++"));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn dialogs() {
     snapshot("dialog-weight", bench.press("<Esc>w"));
     snapshot("dialog-palette", bench.press("<Esc>:dr"));
     snapshot("dialog-filter", bench.press("<Esc>s/b1"));
-    bench.press("<Esc>sssssssss");
+    bench.press("<Esc>ssssssssssss");
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");
     for _ in 0..3 {
         bench.press("jd<Tab><Enter>");
@@ -135,6 +135,31 @@ fn dialogs() {
     snapshot("dialog-undo", &bench);
     bench.resize(40, 10);
     snapshot("dialog-undo-40x10", &bench);
+}
+
+#[test]
+fn what_a_change_would_do_beside_the_slots() {
+    let mut bench = Bench::new(ViewName::Slots).after(5);
+    bench.press("/b2<Enter>d");
+    for (width, height) in [(200, 50), (120, 40), (80, 24), (60, 16), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("what-if-{width}x{height}"), &bench);
+    }
+    bench.look = look(ColourDepth::None, Glyphs::Ascii);
+    bench.model.data.half_blocks = false;
+    bench.resize(80, 24);
+    snapshot("what-if-plain-ascii", &bench);
+}
+
+#[test]
+fn what_is_staged() {
+    let mut bench = Bench::new(ViewName::Backends).after(5);
+    bench.press("jdsjw<Backspace><Backspace><Backspace>250<Enter>s]dsp");
+    for (width, height) in [(120, 40), (80, 24), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("staged-{width}x{height}"), &bench);
+    }
+    snapshot("staged-slots", bench.press("<Esc>3").resize(120, 40).press("p"));
 }
 
 #[test]

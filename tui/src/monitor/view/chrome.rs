@@ -66,7 +66,11 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     if data.is_frozen() {
         spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
     }
-    if let Some(comparison) = data.time.comparison.as_ref() {
+    let staged = data.stage.changes().len();
+    if staged > 0 {
+        spans.extend([span(format!(" {staged} STAGED "), look.frozen()), Span::raw(" ")]);
+    }
+    if let Some(comparison) = &data.time.comparison {
         spans.extend([span(format!(" BESIDE {} ", comparison.title), look.frozen()), Span::raw(" ")]);
     }
     let attached = Some(&data.identity.attached).filter(|attached| !attached.is_empty());
@@ -186,7 +190,8 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
     }
 }
 
-/// Draws the keys that mean something here, as many as there is room for; quitting and help are always among them.
+/// Draws the keys that mean something here, as many as there is room for; quitting and help are always among them, and what leads out of a
+/// frozen picture.
 pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let shown = contexts.iter().flat_map(|context| {
         BINDINGS.iter().filter(move |binding| binding.contexts.contains(context) && !binding.label.is_empty())
@@ -194,10 +199,10 @@ pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer
     let read_only = data.identity.read_only.is_some();
     let shown = shown.filter(|binding| !(read_only && binding.changes)).filter_map(|binding| {
         let key = data.keymap.keys(binding).first()?;
-        let label =
-            if binding.action == Action::Freeze && data.is_frozen() { "unfreeze" } else { binding.label };
+        let unfreezes = binding.action == Action::Freeze && data.is_frozen();
+        let label = if unfreezes { "unfreeze" } else { binding.label };
         let keys = [span(key.to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
-        let last = matches!(binding.action, Action::Help | Action::Quit);
+        let last = unfreezes || matches!(binding.action, Action::Help | Action::Quit);
         Some((last, keys))
     });
     let (last, first): (Vec<_>, Vec<_>) = shown.partition(|(last, _)| *last);

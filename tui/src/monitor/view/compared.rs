@@ -141,7 +141,7 @@ pub fn draw(
     area: Rect,
     buffer: &mut Buffer,
 ) {
-    let counted = Rows { count: rows.len(), selected };
+    let counted = Rows { count: rows.len(), selected, sorted: None };
     table::draw(&columns(name), counted, |index| rows.get(index).copied(), look, area, buffer);
 }
 
