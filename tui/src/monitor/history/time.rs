@@ -238,6 +238,7 @@ impl Data {
             Some(mark) => {
                 let at = self.time().unwrap_or_default();
                 self.say(NoticeTone::Good, format!("mark {mark} is set at {at}"));
+                self.tell_time();
             }
             None => self.say(NoticeTone::Warning, "this moment is marked already"),
         }

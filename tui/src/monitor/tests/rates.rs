@@ -77,5 +77,6 @@ fn a_late_sample_is_said() {
     let result = bench.simulation.sample();
     let late = Duration::from_millis(340);
     bench.update(Message::Sampled(Box::new(Sampled { result, spares: Vec::new(), late })));
-    bench.expect("late by 340 ms");
+    bench.expect("late by 340 ms").press(" ").expect("late by 340 ms").press("[");
+    assert!(!bench.text().contains("late by"), "the one before was in time");
 }

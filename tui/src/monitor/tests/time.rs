@@ -144,6 +144,7 @@ fn changes_mark_their_moments_and_so_does_m() {
     bench.press("(").expect("drain b1 (web) by root on pts/1");
     bench.press("(").expect("there is no mark before this one");
     bench.press("))").expect("there is no mark after this one");
+    bench.press("[m").expect("mark 2 is set at").press("]").press("(").expect("mark 2");
     // Where there is no room for a bar, words tell.
     bench.resize(40, 10).press("(").expect("FROZEN").expect("drain b1");
 }

@@ -173,8 +173,8 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
         span("", look.text())
     };
     let mut right = Vec::new();
-    // A tenth of an interval is what a busy machine may take.
-    if data.late * 10 > data.interval {
+    // A tenth of an interval is what a busy machine may take. Of a past moment its words say so.
+    if data.late * 10 > data.interval && !data.is_frozen() {
         right.push(span(format!("late by {}  ", duration(data.late)), look.warning()));
     }
     right.push(span(
