@@ -19,7 +19,7 @@ use super::{
     slots::what_if::WhatIf,
     stage::Stage,
 };
-use crate::source::{Identity, ServiceChanges};
+use crate::source::{Checker, Identity, ServiceChanges};
 
 /// How many changes can be taken back.
 const UNDOS: usize = 100;
@@ -33,6 +33,8 @@ pub struct Data {
     pub seed: Option<HashSeed>,
     /// Backends on offer.
     pub spares: Vec<Backend>,
+    /// Who runs the health checks that services ask for.
+    pub checker: Checker,
     /// The sample that is shown: the latest, or where the picture is frozen the one of its moment.
     pub sample: Option<Sample>,
     /// What is known beyond it.
@@ -140,6 +142,7 @@ impl Data {
             identity,
             seed,
             spares: Vec::new(),
+            checker: Checker::Unknown,
             sample: None,
             history: History::default(),
             time: Time::default(),
@@ -165,6 +168,7 @@ impl Data {
     /// Takes in what came of looking at the source.
     pub fn add(&mut self, sampled: Sampled) {
         self.spares = sampled.spares;
+        self.checker = sampled.checker;
         match sampled.result {
             Ok(mut sample) => {
                 sample.services.sort_by_cached_key(|service| natural(&service.name));

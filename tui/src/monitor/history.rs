@@ -17,7 +17,7 @@ use maglev_core::sample::{BackendId, Sample, ServiceSample};
 
 use self::track::Tracks;
 pub use self::track::{Rates, Track, rate};
-use super::slots::history::SlotHistory;
+use super::{slots::history::SlotHistory, standing::Standings};
 
 /// What is known of a service beyond the latest sample.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,8 @@ pub struct History {
     tracks: Tracks,
     /// The sample that the next rates are counted from.
     base: Option<Sample>,
+    /// What was counted since tables last changed.
+    pub standings: Standings,
 }
 
 impl History {
@@ -86,6 +88,7 @@ impl History {
             let slots = self.slots.entry(service.name.clone()).or_default();
             slots.changes(of(latest, service).map(|latest| &latest.slots), &service.slots, now.taken_at);
         }
+        self.standings.add(now);
         let all = latest.and_then(|latest| why_all_began_anew(latest, now));
         let base = self.base.take();
         let elapsed = base.as_ref().map_or(Duration::ZERO, |base| now.taken_at.saturating_sub(base.taken_at));
@@ -141,6 +144,7 @@ impl History {
             slots: self.slots.clone(),
             tracks: Tracks::default(),
             base: self.base.clone(),
+            standings: self.standings.clone(),
         }
     }
 
@@ -169,7 +173,10 @@ impl History {
         let slots: usize = self.slots.values().map(SlotHistory::bytes).sum();
         let base = self.base.as_ref().filter(|base| base.taken_at != sample.taken_at);
         let each = size_of::<Option<f64>>();
-        slots + base.map_or(0, moment::bytes_of) + (self.processors.len() + self.verdicts.len()) * each
+        slots
+            + self.standings.bytes()
+            + base.map_or(0, moment::bytes_of)
+            + (self.processors.len() + self.verdicts.len()) * each
     }
 }
 

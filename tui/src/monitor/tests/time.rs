@@ -17,7 +17,7 @@ use crate::{
         message::{Message, Sampled},
         view::ViewName,
     },
-    source::{ChangeRequest, Source as _, SourceError},
+    source::{ChangeRequest, Checker, Source as _, SourceError},
 };
 
 /// Makes a change behind the monitor's back.
@@ -28,7 +28,7 @@ fn change(bench: &mut Bench, change: Change) {
 /// What there is of each view between the tabs and what is below it.
 fn content(bench: &mut Bench) -> Vec<Vec<Cell>> {
     let mut all = Vec::new();
-    for view in ["1", "2", "3", "4", "5"] {
+    for view in ["1", "2", "3", "4", "5", "b", "H"] {
         bench.press(view);
         let buffer = bench.buffer();
         let width = usize::from(buffer.area.width);
@@ -72,6 +72,7 @@ fn every_moment_is_shown_as_it_was_when_it_was_now() {
             33..38 => bench.update(Message::Sampled(Box::new(Sampled {
                 result: Err(SourceError { message: "not now".to_owned(), stale: false }),
                 spares: Vec::new(),
+                checker: Checker::Unknown,
                 late: Duration::ZERO,
             }))),
             _ => {}
@@ -80,7 +81,12 @@ fn every_moment_is_shown_as_it_was_when_it_was_now() {
         let time = [1000, 1000, 1000, 1000, 200, 3300][random.usize(..6)];
         bench.simulation.advance(Duration::from_millis(time));
         let late = Duration::from_millis(if second % 9 == 0 { 250 } else { 0 });
-        let sampled = Sampled { result: bench.simulation.sample(), spares: bench.simulation.spares(), late };
+        let sampled = Sampled {
+            result: bench.simulation.sample(),
+            spares: bench.simulation.spares(),
+            checker: Checker::Unknown,
+            late,
+        };
         bench.update(Message::Sampled(Box::new(sampled)));
         let shown = content(&mut bench);
         let data = &bench.model.data;
@@ -211,7 +217,12 @@ fn an_instance_that_began_anew_leaves_a_gap_and_a_mark() {
         next
     };
     for sample in [sample, next] {
-        let sampled = Sampled { result: Ok(sample), spares: Vec::new(), late: Duration::ZERO };
+        let sampled = Sampled {
+            result: Ok(sample),
+            spares: Vec::new(),
+            checker: Checker::Unknown,
+            late: Duration::ZERO,
+        };
         bench.update(Message::Sampled(Box::new(sampled)));
         let data = &bench.model.data;
         let history = data.service_history().unwrap();
@@ -228,7 +239,8 @@ fn an_instance_that_began_anew_leaves_a_gap_and_a_mark() {
 fn a_look_that_failed_is_marked_where_it_is_missing() {
     let mut bench = Bench::new(ViewName::Backends).after(4);
     let error = SourceError { message: "the map is gone".to_owned(), stale: false };
-    let failed = Sampled { result: Err(error), spares: Vec::new(), late: Duration::ZERO };
+    let failed =
+        Sampled { result: Err(error), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
     bench.update(Message::Sampled(Box::new(failed)));
     bench.simulation.advance(Duration::from_secs(1));
     bench.pass(1);
@@ -239,7 +251,8 @@ fn a_look_that_failed_is_marked_where_it_is_missing() {
         .expect("1 sample missing before it");
     // What fails while the picture stands still is told when it goes on.
     let error = SourceError { message: "gone again".to_owned(), stale: false };
-    let failed = Sampled { result: Err(error), spares: Vec::new(), late: Duration::ZERO };
+    let failed =
+        Sampled { result: Err(error), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
     let before = bench.text();
     bench.update(Message::Sampled(Box::new(failed)));
     assert_eq!(bench.text(), before);

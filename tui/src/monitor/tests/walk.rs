@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 72] = [
+const KEYS: [&str; 73] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -77,6 +77,7 @@ const KEYS: [&str; 72] = [
     ">",
     " ",
     "p",
+    "H",
     "X",
     "<C-f>",
     "<C-l>",

@@ -28,7 +28,12 @@ use crate::{
         },
         list::{List, Listed, Order, Value},
         number::{count, percent, rate},
-        slots::{self, draw::Colouring, raster::Raster, window::Window},
+        slots::{
+            self,
+            draw::{Colouring, Marks},
+            raster::Raster,
+            window::Window,
+        },
         view::chrome::Layout,
         widget::{
             graph::{chart, sparkline},
@@ -369,7 +374,7 @@ impl Backends {
             colouring.title()
         );
         line(span(text, look.faint()), parts.map_title, buffer);
-        slots::draw::draw(&self.raster, colouring, None, data, look, parts.map, buffer);
+        slots::draw::draw(&self.raster, colouring, Marks::default(), data, look, parts.map, buffer);
     }
 }
 
