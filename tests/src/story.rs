@@ -38,11 +38,13 @@ pub fn tell(mut picture: impl FnMut(&str, &vt100::Screen)) -> bool {
     story.lists_the_hot_slots();
     story.previews_a_drain();
     story.drains();
+    story.compares_with_a_mark();
     story.watches_it_settle();
     story.undoes();
     story.removes();
     story.stages_two();
     story.searches_a_flow();
+    story.freezes_and_scrubs();
     story.filters();
     story.changes_the_theme();
     story.is_suspended_and_resumed();
@@ -155,8 +157,6 @@ impl Story<'_> {
         let screen = self.tmux.wait_for("web 192.0.2.10:80");
         let name = screen.split_once("maglev-top ").and_then(|(_, rest)| rest.split_once(" on client0"));
         name.expect("the instance and the interface").0.clone_into(&mut self.instance);
-        // New connections in the mean of some seconds: by then all the rates are there.
-        self.tmux.wait_until("connections begin", |screen| screen.contains(" new/s"));
         for backend in ["b1", "b2", "b3", "b4", "b5"] {
             self.tmux.wait_until("every backend gets packets", |screen| {
                 let row = screen
@@ -166,6 +166,7 @@ impl Story<'_> {
                 rate.is_some_and(|rate| number_in(rate) > 0)
             });
         }
+        self.tmux.wait_until("there is some history", |screen| number_before(" packets,", screen) >= 2000);
         self.picture("overview");
     }
 
@@ -177,7 +178,7 @@ impl Story<'_> {
         self.tmux.wait_for("by hits");
         // Rates take two looks; pressed earlier, the key finds nothing.
         self.tmux.wait_until("the cursor is on a slot that is hit", |screen| {
-            self.tmux.write("m");
+            self.tmux.write("M");
             screen.contains(" a second") && !screen.contains(" 0 a second")
         });
         let hot = self.slot();
@@ -219,6 +220,9 @@ impl Story<'_> {
     /// The same for good: at once its slots are others'.
     fn drains(&mut self) {
         let Slot { owner, .. } = self.slot();
+        // A mark of how it was before.
+        self.tmux.write("m");
+        self.tmux.wait_for("mark 1 is set");
         self.tmux.write("d");
         let moved = number_before(" slots of 16,381", &self.preview());
         self.do_it();
@@ -230,6 +234,27 @@ impl Story<'_> {
         self.tmux.wait_for(&format!("{owner} keeps its connections"));
         assert_ne!(self.slot().owner, owner);
         self.picture("settling");
+    }
+
+    /// What is other than it was at the operator's mark.
+    fn compares_with_a_mark(&mut self) {
+        self.tmux.write("2");
+        self.tmux.wait_for("DRAINING");
+        self.palette("compare mark 1");
+        self.tmux.wait_for("BESIDE");
+        self.tmux.wait_until("the drained one has lost its slots since", |screen| {
+            let row = screen.lines().find(|line| line.contains("DRAINING"));
+            row.is_some_and(|row| row.contains("-3,27"))
+        });
+        self.tmux.write("3");
+        self.tmux.wait_for("by hits");
+        self.tmux.write("C");
+        self.tmux.wait_for("by new owner");
+        self.picture("compare");
+        self.tmux.write("c");
+        self.tmux.wait_for("by hits");
+        self.tmux.write("v");
+        self.tmux.wait_until("nothing is beside it any more", |screen| !screen.contains("BESIDE"));
     }
 
     /// Its connections end by and by, and then it may go.
@@ -307,6 +332,29 @@ impl Story<'_> {
             (Value::from(slot.number), Value::from(slot.owner)),
             (lookup["slot"].clone(), lookup["backend"].clone())
         );
+    }
+
+    /// The picture stands still, and goes back to before the first change and on to it.
+    fn freezes_and_scrubs(&mut self) {
+        self.tmux.write("2");
+        self.tmux.wait_for("BACKEND");
+        self.tmux.press(&["C-f"]);
+        self.tmux.wait_for("FROZEN");
+        self.tmux.write("[");
+        self.tmux.wait_for(" back ");
+        self.tmux.write("^");
+        let screen = self.tmux.wait_until("the first moment", |screen| screen.contains(" · 1 of "));
+        assert!(!screen.contains("DRAINING"), "nobody was draining then:\n{screen}");
+        // The operator's mark, and then the drain's.
+        self.tmux.write("))");
+        let screen = self.tmux.wait_for("drain b");
+        assert!(screen.contains("(web) by root"), "who did it is told:\n{screen}");
+        self.tmux.wait_for("DRAINING");
+        self.picture("scrub");
+        self.tmux.press(&["C-f"]);
+        self.tmux.wait_until("it is live again", |screen| {
+            !screen.contains("FROZEN") && !screen.contains("DRAINING")
+        });
     }
 
     /// The rows that hold a word, and then all again.

@@ -29,12 +29,7 @@ impl Tmux {
     #[must_use]
     pub fn start(columns: NonZeroU16, rows: NonZeroU16) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        Command::new("tmux")
-            .arg("-V")
-            .stdout(Stdio::null())
-            .status()
-            .ok()
-            .filter(ExitStatus::success)?;
+        Command::new("tmux").arg("-V").stdout(Stdio::null()).status().ok().filter(ExitStatus::success)?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let tmux = Self { socket: format!("maglev-top-{}-{count}", std::process::id()), columns, rows };
         let size = [columns.to_string(), rows.to_string()];
