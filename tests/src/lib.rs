@@ -9,6 +9,7 @@ mod cilium;
 mod flood;
 mod object;
 mod site;
+mod tap;
 mod terminal;
 
 pub use audit::Audit;
@@ -16,5 +17,6 @@ pub use binary::{maglev_top, run_in};
 pub use cilium::{Frontend, Rig};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
-pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
+pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually, new_instance};
+pub use tap::Tap;
 pub use terminal::Terminal;
