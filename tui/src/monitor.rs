@@ -20,6 +20,7 @@ pub mod model;
 pub mod number;
 pub mod sampler;
 pub mod slots;
+pub mod trace;
 pub mod view;
 pub mod widget;
 

@@ -10,4 +10,5 @@ mod rates;
 mod search;
 mod snapshots;
 mod support;
+mod trace;
 mod walk;
