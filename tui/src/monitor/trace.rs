@@ -15,8 +15,8 @@ use crate::source::SourceError;
 /// How long a trace goes on where nobody ends it: what is forgotten costs packets time.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// How many packets are kept, on screen and above.
-pub const KEPT: usize = 500;
+/// How many packets are kept: more than a screen shows.
+pub const KEPT: usize = 200;
 
 /// What there is to tell of a trace.
 #[derive(Debug)]

@@ -98,7 +98,8 @@ pub fn find(data: &Data, text: &str) -> Result<Found, String> {
 ///
 /// When there is no such flow; in words.
 pub fn find_flow(data: &Data, text: &str) -> Result<Found, String> {
-    find(data, &format!("flow {}", text.trim().trim_start_matches("flow").trim()))
+    let text = text.trim();
+    find(data, &format!("flow {}", text.strip_prefix("flow").unwrap_or(text).trim()))
 }
 
 /// The most hit slot of the chosen service that `wanted` holds for.

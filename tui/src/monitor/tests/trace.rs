@@ -101,7 +101,11 @@ fn what_ends_it_is_said() {
     bench.update(Message::Traced(number + 1, TraceNews::OutOfTime));
     bench.expect("beginning");
     bench.update(Message::Traced(number, refused));
-    bench.expect("process 4711 is tracing").expect("there is no trace");
+    bench
+        .expect("0 packets simulated · failed")
+        .expect(" process 4711 is tracing this instance: one at a time ");
+    // It is still said where another key has been pressed.
+    bench.press("<Right>").expect("process 4711 is tracing");
 
     let mut bench = found();
     bench.press("t").pass(2);

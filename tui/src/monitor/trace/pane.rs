@@ -44,6 +44,8 @@ enum State {
     UnderWay,
     /// It is over; why.
     Over(String),
+    /// It did not begin, or came to an end that nobody asked for; why.
+    Failed(String),
 }
 
 impl TracePane {
@@ -65,7 +67,7 @@ impl TracePane {
     /// Whether it is not over.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
-        !matches!(self.state, State::Over(_))
+        matches!(self.state, State::Beginning | State::UnderWay)
     }
 
     /// The service that it was begun at.
@@ -113,8 +115,8 @@ impl TracePane {
                 self.state = State::Over(format!("over after {}", duration(LIMIT)));
             }
             TraceNews::Failed(error) => {
-                data.say(NoticeTone::Error, error.message);
-                self.state = State::Over("there is no trace".to_owned());
+                data.say(NoticeTone::Error, error.message.clone());
+                self.state = State::Failed(error.message);
             }
         }
     }
@@ -128,7 +130,12 @@ impl TracePane {
 
     /// Draws it, and changes nothing.
     pub fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
-        let rest = line(self.title(data, look), area, buffer);
+        let mut rest = line(self.title(data, look), area, buffer);
+        if let State::Failed(why) = &self.state {
+            for words in wrap(why, area.width.saturating_sub(2)) {
+                rest = line(span(format!(" {words}"), look.error()), rest, buffer);
+            }
+        }
         let Some(latest) = self.packets.back() else {
             if self.state == State::UnderWay {
                 line(span(" no packet came in yet", look.faint()), rest, buffer);
@@ -159,9 +166,14 @@ impl TracePane {
             State::Beginning => ("beginning".to_owned(), look.accent()),
             State::UnderWay => (format!("at most {}{}", duration(LIMIT), ended_by(data)), look.accent()),
             State::Over(why) => (why.clone(), look.faint()),
+            State::Failed(_) => ("failed".to_owned(), look.error()),
+        };
+        let client = match self.client.port() {
+            0 => self.client.ip().to_string(),
+            _ => self.client.to_string(),
         };
         let mut spans = vec![
-            span(format!(" trace of {}", self.client), look.heading()),
+            span(format!(" trace of {client}"), look.heading()),
             span(format!("{dot}{} {what}", several(self.told, "packet", "packets")), look.text()),
         ];
         if self.lost > 0 {
@@ -264,10 +276,10 @@ fn columns() -> Vec<Column<Row>> {
     vec![
         column("TIME", 12, 1, |row, look, _| span(row.time.clone(), look.faint()).into()),
         column("PACKET", 12, 2, |row, look, _| span(row.packet.clone(), look.text()).into()),
-        column("SERVICE", 8, 4, |row, look, _| span(row.service.clone(), look.text()).into()),
+        column("SERVICE", 8, 6, |row, look, _| span(row.service.clone(), look.text()).into()),
         column("SLOT", 7, 3, |row, look, _| span(row.slot.clone(), look.text()).into()),
-        column("OWNER", 8, 5, |row, look, _| span(row.owner.clone(), look.text()).into()),
-        column("PREVIOUS", 8, 6, |row, look, _| span(row.previous.clone(), look.settling_mark()).into()),
+        column("OWNER", 8, 4, |row, look, _| span(row.owner.clone(), look.text()).into()),
+        column("PREVIOUS", 8, 5, |row, look, _| span(row.previous.clone(), look.settling_mark()).into()),
         column("REMEMBERED", 10, 7, |row, look, _| span(row.remembered.clone(), look.text()).into()),
         column("NEXT HOP", 22, 8, |row, look, _| span(row.next_hop.clone(), look.faint()).into()),
         Column {

@@ -42,7 +42,7 @@ impl TraceThread {
         let asked = Arc::clone(&ended);
         let work = move || {
             drop(before);
-            if let Err(error) = follow(trace.as_mut(), &asked, &mut tell) {
+            if let Err(error) = follow(trace.as_mut(), &asked, LIMIT, &mut tell) {
                 tell(TraceNews::Failed(error));
             }
         };
@@ -66,10 +66,11 @@ impl Drop for TraceThread {
     }
 }
 
-/// Tells what comes until it has to end.
+/// Tells what comes until it has to end, for that long at most.
 fn follow(
     trace: &mut dyn Trace,
     ended: &AtomicBool,
+    limit: Duration,
     tell: &mut impl FnMut(TraceNews),
 ) -> Result<(), SourceError> {
     let is_asked_to_end = || ended.load(Ordering::Relaxed);
@@ -81,7 +82,7 @@ fn follow(
     let begun = Instant::now();
     let mut lost = 0;
     while !is_asked_to_end() {
-        if begun.elapsed() >= LIMIT {
+        if begun.elapsed() >= limit {
             tell(TraceNews::OutOfTime);
             return Ok(());
         }
@@ -107,5 +108,54 @@ fn collect(trace: &mut dyn Trace, time: Duration) -> Result<Vec<TracedPacket>, S
         if left.is_zero() {
             return Ok(packets.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use maglev_core::seed::HashSeed;
+
+    use super::*;
+    use crate::{
+        simulation::{Simulation, demonstration},
+        source::Source as _,
+    };
+
+    fn simulation() -> (Simulation, Box<dyn Trace>) {
+        let mut simulation =
+            Simulation::by_hand(demonstration(), Vec::new(), HashSeed::default(), 7).unwrap();
+        let trace = simulation.trace("198.51.100.7:40000".parse().unwrap()).unwrap();
+        (simulation, trace)
+    }
+
+    #[test]
+    fn packets_are_told_until_the_trace_is_dropped_and_the_next_one_waits_for_that() {
+        let (mut first, trace) = simulation();
+        let (sender, news) = mpsc::channel();
+        let again = sender.clone();
+        let before = TraceThread::start(trace, None, move |news| sender.send((1, news)).unwrap()).unwrap();
+        assert!(matches!(news.recv().unwrap(), (1, TraceNews::Begun)));
+        first.advance(Duration::from_secs(2));
+        let (1, TraceNews::Packets { packets, lost: 0 }) = news.recv().unwrap() else { panic!() };
+        assert!(!packets.is_empty());
+
+        let (_second, trace) = simulation();
+        let after = TraceThread::start(trace, Some(before), move |news| again.send((2, news)).unwrap());
+        let told = news.iter().find(|(number, _)| *number == 2);
+        assert!(matches!(told, Some((2, TraceNews::Begun))));
+        first.advance(Duration::from_secs(2));
+        drop(after.unwrap());
+        assert_eq!(news.iter().filter(|(number, _)| *number == 1).count(), 0, "the first one went on");
+    }
+
+    #[test]
+    fn it_is_over_after_its_time() {
+        let (_simulation, mut trace) = simulation();
+        let mut told = Vec::new();
+        let mut tell = |news| told.push(news);
+        follow(trace.as_mut(), &AtomicBool::new(false), Duration::ZERO, &mut tell).unwrap();
+        assert!(matches!(told[..], [TraceNews::Begun, TraceNews::OutOfTime]), "{told:?}");
     }
 }
