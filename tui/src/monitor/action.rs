@@ -33,6 +33,10 @@ pub enum Action {
     Events,
     /// The processors.
     Processors,
+    /// What backends get, beside what they should.
+    Balance,
+    /// The slots that are hit most.
+    Hot,
     /// The service after this one.
     NextService,
     /// The service before this one.
@@ -43,6 +47,18 @@ pub enum Action {
     Slower,
     /// Look more often.
     Faster,
+    /// Put a change with those that are to be made as one.
+    Stage,
+    /// What is staged.
+    Staged,
+    /// Take one from what is staged.
+    Unstage,
+    /// Take all of it.
+    Discard,
+    /// The next service that a change is made to.
+    NextPlan,
+    /// The one before.
+    PreviousPlan,
     /// Take the last change back.
     Undo,
     /// One up.
@@ -150,10 +166,18 @@ pub enum Context {
     Events,
     /// Among the processors.
     Processors,
+    /// In the balance.
+    Balance,
+    /// Among the hot slots.
+    Hot,
     /// In the help.
     Help,
     /// While a change is shown before it is made.
     Preview,
+    /// While one is shown that was asked for.
+    Asked,
+    /// While all that is staged is shown.
+    Staged,
     /// While something is typed.
     Form,
     /// While it is typed into one of several fields.
@@ -179,8 +203,12 @@ impl Context {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "CPUs",
+            Self::Balance => "balance",
+            Self::Hot => "hot slots",
             Self::Help => "help",
             Self::Preview => "before a change",
+            Self::Asked => "before a change that was asked for",
+            Self::Staged => "before staged changes",
             Self::Form => "where something is typed",
             Self::Fields => "among several fields",
             Self::Search => "while searching",
@@ -200,8 +228,12 @@ impl Context {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "cpus",
+            Self::Balance => "balance",
+            Self::Hot => "hot",
             Self::Help => "help",
             Self::Preview => "preview",
+            Self::Asked => "asked",
+            Self::Staged => "staged",
             Self::Form => "form",
             Self::Fields => "fields",
             Self::Search => "search",
@@ -219,11 +251,11 @@ impl Context {
     /// Whether it is a part of the views: what has no key there is still in the palette.
     #[must_use]
     pub const fn has_palette(self) -> bool {
-        !self.is_typed_into() && !matches!(self, Self::Preview)
+        !self.is_typed_into() && !matches!(self, Self::Preview | Self::Asked | Self::Staged)
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -231,7 +263,11 @@ impl Context {
         Self::Slots,
         Self::Events,
         Self::Processors,
+        Self::Balance,
+        Self::Hot,
         Self::Preview,
+        Self::Asked,
+        Self::Staged,
         Self::Form,
         Self::Fields,
         Self::Search,
@@ -285,6 +321,13 @@ impl Binding {
         }
     }
 
+    /// Where else its keys mean the same, as the help has it: ` (also: slots)`; empty where nowhere.
+    #[must_use]
+    pub fn also(&self) -> String {
+        let others: Vec<&str> = self.contexts[1..].iter().map(|context| context.title()).collect();
+        if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) }
+    }
+
     /// Whether its keys may be ones that type a character.
     #[must_use]
     pub fn takes_characters(&self) -> bool {
@@ -296,6 +339,15 @@ impl Binding {
     pub fn is_in_palette(&self) -> bool {
         self.contexts.iter().all(|context| context.has_palette())
     }
+}
+
+/// The bindings by the place where they mean something first, in the order of the help; no place without one.
+pub fn sections() -> impl Iterator<Item = (Context, Vec<&'static Binding>)> {
+    let of = |context| BINDINGS.iter().filter(move |binding| binding.contexts[0] == context).collect();
+    Context::ALL
+        .into_iter()
+        .map(move |context| (context, of(context)))
+        .filter(|(_, bindings): &(_, Vec<_>)| !bindings.is_empty())
 }
 
 const fn binding(
@@ -322,12 +374,12 @@ const fn change(
 pub const BINDINGS: &[Binding] = {
     use Action as A;
     use Context::{
-        Always, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search, Services,
-        Slots, Views,
+        Always, Asked, Backends, Balance, Events, Fields, Filter, Form, Help, Hot, List, Palette, Preview,
+        Search, Services, Slots, Staged, Views,
     };
     use KeyCode as K;
-    const MEMBERS: &[Context] = &[Backends, Slots];
-    const LISTS: &[Context] = &[Services, Backends, Events];
+    const MEMBERS: &[Context] = &[Backends, Slots, Balance, Hot];
+    const LISTS: &[Context] = &[Services, Backends, Events, Balance, Hot];
     const MOVING: &[Context] = &[List, Slots];
     &[
         binding(A::Open, &[code(K::Enter)], &[Services], "backends", "the backends of the service"),
@@ -338,6 +390,8 @@ pub const BINDINGS: &[Binding] = {
             "",
             "the slots, with the cursor on the backend's hottest",
         ),
+        binding(A::Open, &[code(K::Enter)], &[Balance], "hot slots", "the slots that are hit most"),
+        binding(A::Open, &[code(K::Enter)], &[Hot], "go there", "the slot, among the others"),
         change(A::Add, &[letter('a')], MEMBERS, "add", "add a backend"),
         change(
             A::Drain,
@@ -365,6 +419,13 @@ pub const BINDINGS: &[Binding] = {
         change(A::UndrainMachine, &[letter('E')], MEMBERS, "", "end its drain in every service"),
         change(A::RemoveMachine, &[letter('X')], MEMBERS, "", "remove it from every service"),
         change(A::Undo, &[letter('u')], &[Views], "undo", "take the last change back, then the one before"),
+        change(
+            A::Staged,
+            &[letter('p')],
+            &[Views],
+            "",
+            "what is staged: look at it, and make it as one change",
+        ),
         binding(
             A::NextColouring,
             &[letter('c')],
@@ -399,7 +460,7 @@ pub const BINDINGS: &[Binding] = {
         binding(
             A::Copy,
             &[letter('y')],
-            &[Services, Backends, Events, Slots],
+            &[Services, Backends, Events, Slots, Balance, Hot],
             "",
             "copy what is chosen: an address, a change or a slot in words",
         ),
@@ -415,6 +476,25 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Last, &[code(K::End), letter('G')], MOVING, "", "the last"),
         binding(A::NextField, &[code(K::Tab), code(K::Right)], &[Preview], "next", "the next button"),
         binding(A::PreviousField, &[code(K::BackTab), code(K::Left)], &[Preview], "", "the button before"),
+        binding(A::NextPlan, &[letter(']')], &[Preview], "", "the next service that it changes"),
+        binding(A::PreviousPlan, &[letter('[')], &[Preview], "", "the service before"),
+        binding(
+            A::Stage,
+            &[letter('s')],
+            &[Asked],
+            "stage",
+            "stage it, to make it together with others as one change",
+        ),
+        binding(A::Up, &[code(K::Up), letter('k')], &[Staged], "", "the staged change above"),
+        binding(A::Down, &[code(K::Down), letter('j')], &[Staged], "", "the one below"),
+        binding(
+            A::Unstage,
+            &[letter('x'), code(K::Delete)],
+            &[Staged],
+            "unstage",
+            "take the chosen change from what is staged",
+        ),
+        binding(A::Discard, &[letter('X')], &[Staged], "discard", "take everything from what is staged"),
         binding(A::NextField, &[code(K::Tab)], &[Fields], "next", "the next field"),
         binding(A::PreviousField, &[code(K::BackTab)], &[Fields], "", "the field before"),
         binding(A::NextSpare, &[code(K::Down)], &[Fields], "offer", "the next backend on offer"),
@@ -460,6 +540,14 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Slots, &[letter('3')], &[Views], "", "slots"),
         binding(A::Events, &[letter('4')], &[Views], "", "events"),
         binding(A::Processors, &[letter('5')], &[Views], "", "CPUs"),
+        binding(
+            A::Balance,
+            &[letter('b')],
+            &[Views],
+            "",
+            "what backends get beside what weights and slots call for, and back",
+        ),
+        binding(A::Hot, &[letter('H')], &[Views], "", "the slots that are hit most, and back"),
         binding(A::NextService, &[letter(']')], &[Views], "service", "the next service"),
         binding(A::PreviousService, &[letter('[')], &[Views], "", "the service before"),
         binding(A::Freeze, &[control('f')], &[Views], "freeze", "take no samples, or take them again"),

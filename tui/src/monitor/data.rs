@@ -16,8 +16,11 @@ use super::{
     keymap::Keymap,
     message::Sampled,
     number,
+    slots::what_if::WhatIf,
+    stage::Stage,
+    standing::Standings,
 };
-use crate::source::{Identity, ServiceChanges};
+use crate::source::{Checker, Identity, ServiceChanges};
 
 /// How many changes can be taken back.
 const UNDOS: usize = 100;
@@ -31,10 +34,14 @@ pub struct Data {
     pub seed: Option<HashSeed>,
     /// Backends on offer.
     pub spares: Vec<Backend>,
+    /// Who runs the health checks that services ask for.
+    pub checker: Checker,
     /// The latest sample.
     pub sample: Option<Sample>,
     /// What is known beyond it.
     pub history: History,
+    /// What was counted since tables last changed.
+    pub standings: Standings,
     /// Which colours backends have.
     pub colours: Colours,
     /// The service that was chosen.
@@ -47,6 +54,10 @@ pub struct Data {
     pub half_blocks: bool,
     /// What can be taken back, the latest last.
     pub undos: Vec<Undo>,
+    /// Changes that wait to be made as one.
+    pub stage: Stage,
+    /// What the change that is shown would make of the slots on screen.
+    pub what_if: Option<WhatIf>,
     /// No samples are taken.
     pub frozen: bool,
     /// How often samples are taken.
@@ -134,14 +145,18 @@ impl Data {
             identity,
             seed,
             spares: Vec::new(),
+            checker: Checker::Unknown,
             sample: None,
             history: History::default(),
+            standings: Standings::default(),
             colours: Colours::default(),
             service: None,
             backend: None,
             size: Size::new(80, 24),
             half_blocks,
             undos: Vec::new(),
+            stage: Stage::default(),
+            what_if: None,
             frozen: false,
             interval,
             late: Duration::ZERO,
@@ -158,6 +173,7 @@ impl Data {
     pub fn add(&mut self, sampled: Sampled) {
         self.late = sampled.late;
         self.spares = sampled.spares;
+        self.checker = sampled.checker;
         match sampled.result {
             Ok(mut sample) => {
                 self.failure = None;
@@ -166,6 +182,7 @@ impl Data {
                     service.backends.sort_by_cached_key(|backend| natural(&backend.name));
                 }
                 self.history.add(self.sample.as_ref(), &sample, self.interval);
+                self.standings.add(&sample);
                 self.colours.add(&sample);
                 self.traffic.measure(sample.taken_at);
                 self.sample = Some(sample);

@@ -20,10 +20,14 @@ use super::{
     },
     list::List,
     message::{Effect, Message, Order},
-    slots::{search, view::SlotsView},
+    slots::{
+        search::{self, Found},
+        view::SlotsView,
+        what_if::{Split, WhatIf},
+    },
     view::{
-        Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
-        processors::Processors, services::Services,
+        Component, Outcome, ViewName, backends::Backends, balance::Balance, chrome, events::Events,
+        help::Help, hot::Hot, processors::Processors, services::Services,
     },
 };
 use crate::terminal::look::Look;
@@ -48,6 +52,8 @@ pub struct Model {
     slots: SlotsView,
     events: Events,
     processors: Processors,
+    balance: Balance,
+    hot: Hot,
     help: Help,
 }
 
@@ -65,6 +71,8 @@ impl Model {
             slots: SlotsView::default(),
             events: Events::default(),
             processors: Processors::default(),
+            balance: Balance::default(),
+            hot: Hot::default(),
             help: Help::default(),
         }
     }
@@ -108,7 +116,7 @@ impl Model {
             }
             Message::Planned(id, result) => {
                 if let Some(Dialog::Preview(preview)) = &mut self.dialog {
-                    preview.planned(id, result, &self.data);
+                    preview.planned(id, result, &mut self.data);
                 }
             }
             Message::Executed(id, result) => {
@@ -138,6 +146,9 @@ impl Model {
         match made.undo {
             Undoing::Forward(undo) => self.data.remember(undo),
             Undoing::Back(undo) => self.data.undos.retain(|other| *other != undo),
+        }
+        if made.staged {
+            self.data.stage.clear();
         }
         let words = if self.data.frozen {
             format!("{}; the picture is frozen and older than that", made.words)
@@ -191,6 +202,10 @@ impl Model {
                 self.go(view);
                 Vec::new()
             }
+            Outcome::Find(found) => {
+                self.show(found);
+                Vec::new()
+            }
             Outcome::Ask(dialog) => self.ask(*dialog).map(Effect::Order).into_iter().collect(),
         }
     }
@@ -239,6 +254,8 @@ impl Model {
             Action::Slots => Outcome::Go(ViewName::Slots),
             Action::Events => Outcome::Go(ViewName::Events),
             Action::Processors => Outcome::Go(ViewName::Processors),
+            Action::Balance => self.go_or_come_back(ViewName::Balance),
+            Action::Hot => self.go_or_come_back(ViewName::Hot),
             Action::NextService => {
                 self.data.step_service(1);
                 Outcome::Done
@@ -254,6 +271,7 @@ impl Model {
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
             Action::Undo => dialog::for_undo(&mut self.data),
+            Action::Staged => dialog::for_stage(&mut self.data),
             Action::Filter => match self.shown().list() {
                 Some(list) => {
                     let service = self.data.service.as_deref().unwrap_or_default();
@@ -300,7 +318,7 @@ impl Model {
     fn choose_what_is_shown(&mut self) {
         let chosen = match self.active {
             ViewName::Services => self.data.service.clone(),
-            ViewName::Backends => self.data.backend.clone(),
+            ViewName::Backends | ViewName::Balance => self.data.backend.clone(),
             _ => None,
         };
         let (component, data) = self.component();
@@ -395,14 +413,22 @@ impl Model {
 
     fn go_to_slot(&mut self, words: &str) {
         match search::find(&self.data, words) {
-            Ok(found) => {
-                self.active = ViewName::Slots;
-                // The view takes another service for another table, and begins anew.
-                self.refresh();
-                self.slots.find(found);
-            }
+            Ok(found) => self.show(found),
             Err(error) => self.data.say(NoticeTone::Warning, error),
         }
+    }
+
+    /// Shows a slot among the others.
+    fn show(&mut self, found: Found) {
+        self.active = ViewName::Slots;
+        // The view takes another service for another table, and begins anew.
+        self.refresh();
+        self.slots.find(found);
+    }
+
+    /// Where that view is open already, the tab that it belongs to.
+    fn go_or_come_back(&self, view: ViewName) -> Outcome {
+        Outcome::Go(if self.active == view { view.tab().unwrap_or(view) } else { view })
     }
 
     fn ask(&mut self, mut dialog: Dialog) -> Option<Order> {
@@ -414,7 +440,7 @@ impl Model {
     /// The tab that is open, or was before the help.
     #[must_use]
     pub fn tab(&self) -> ViewName {
-        if self.active == ViewName::Help { self.behind_help } else { self.active }
+        self.active.tab().or(self.behind_help.tab()).unwrap_or_default()
     }
 
     fn go(&mut self, view: ViewName) {
@@ -430,7 +456,17 @@ impl Model {
         self.active = view;
     }
 
+    /// What the change that is shown would make of the slots, where these are on screen and there is room for both.
+    fn what_if(&self) -> Option<WhatIf> {
+        let Some(Dialog::Preview(preview)) = &self.dialog else { return None };
+        let shown =
+            self.active == ViewName::Slots && Split::of(chrome::Layout::of(self.data.size).content).is_some();
+        let what_if = preview.what_if(&self.data).filter(|_| shown)?;
+        (self.data.service.as_ref() == Some(&what_if.plan.service)).then_some(what_if)
+    }
+
     fn refresh(&mut self) {
+        self.data.what_if = self.what_if();
         let (component, data) = self.component();
         component.refresh(data);
     }
@@ -442,6 +478,8 @@ impl Model {
             ViewName::Slots => &mut self.slots,
             ViewName::Events => &mut self.events,
             ViewName::Processors => &mut self.processors,
+            ViewName::Balance => &mut self.balance,
+            ViewName::Hot => &mut self.hot,
             ViewName::Help => &mut self.help,
         };
         (component, &mut self.data)
@@ -454,6 +492,8 @@ impl Model {
             ViewName::Slots => &self.slots,
             ViewName::Events => &self.events,
             ViewName::Processors => &self.processors,
+            ViewName::Balance => &self.balance,
+            ViewName::Hot => &self.hot,
             ViewName::Help => &self.help,
         }
     }

@@ -16,7 +16,7 @@ use super::{
     message::{Message, Order, Sampled},
     trace::{TraceNews, TraceThread},
 };
-use crate::source::{Source, SourceError};
+use crate::source::{Checker, Source, SourceError};
 
 /// How long an ending monitor waits for a call into the kernel to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -180,7 +180,8 @@ impl<F: FnMut(Report) + Clone + Send + 'static> Worker<F> {
     fn sample(&mut self) {
         let late = self.deadline.elapsed();
         let result = self.source.sample();
-        let sampled = Box::new(Sampled { result, spares: self.source.spares(), late });
+        let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.source.checker(sample));
+        let sampled = Box::new(Sampled { result, spares: self.source.spares(), checker, late });
         let before = self.latest.lock().unwrap_or_else(PoisonError::into_inner).replace(sampled);
         if before.is_none() {
             (self.tell.tell)(Report::Sampled);

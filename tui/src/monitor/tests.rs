@@ -1,5 +1,6 @@
 //! The monitor over a simulation whose time passes by hand.
 
+mod balance;
 mod bandwidth;
 mod changes;
 mod cycle;
@@ -9,6 +10,7 @@ mod palette;
 mod rates;
 mod search;
 mod snapshots;
+mod staging;
 mod support;
 mod trace;
 mod walk;

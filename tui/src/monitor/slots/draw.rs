@@ -55,6 +55,12 @@ pub fn gutter(slots: usize, width: u16) -> u16 {
     if width < wanted + 20 { 0 } else { wanted }
 }
 
+/// The number of the slot that a row starts with, as wide as that.
+#[must_use]
+pub fn label(slot: u32, gutter: u16) -> String {
+    format!("{:>width$} ", count(u64::from(slot)), width = usize::from(gutter.saturating_sub(1)))
+}
+
 /// The pixels that there is room for, in columns and rows.
 #[must_use]
 pub fn pixels(area: Rect, slots: usize, half_blocks: bool) -> (u32, u32) {
@@ -84,11 +90,26 @@ pub fn ramp_glyph(level: usize, look: &Look) -> char {
     glyphs[level.min(LEVELS - 1)]
 }
 
-/// Draws the pixels of a raster, the numbers of the slots that rows start with, and the cursor if there is one.
+/// Slots that stand out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks<'a> {
+    /// The one under the cursor.
+    pub cursor: Option<u32>,
+    /// Those that have so many packets that they are told from the others, where slots are coloured by hits.
+    pub elephants: &'a [u32],
+}
+
+/// The mark of an elephant.
+#[must_use]
+pub fn elephant(look: &Look) -> &'static str {
+    if look.unicode() { "◆" } else { "!" }
+}
+
+/// Draws the pixels of a raster, the numbers of the slots that rows start with, and what is marked.
 pub fn draw(
     raster: &Raster,
     colouring: Colouring,
-    cursor: Option<u32>,
+    marks: Marks<'_>,
     data: &Data,
     look: &Look,
     area: Rect,
@@ -99,7 +120,11 @@ pub fn draw(
     let gutter = gutter(window.slots as usize, area.width);
     let half_blocks = data.half_blocks;
     let in_cell = if half_blocks { 2 } else { 1 };
-    let cursor = cursor.and_then(|slot| window.pixel_of(slot));
+    let cursor = marks.cursor.and_then(|slot| window.pixel_of(slot));
+    let elephants: Vec<(u32, u32)> = match colouring {
+        Colouring::Hits => marks.elephants.iter().filter_map(|slot| window.pixel_of(*slot)).collect(),
+        Colouring::Owner | Colouring::Age => Vec::new(),
+    };
     // Names are looked up once, not once a pixel.
     let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
         let of = |name: &str| (data.colours.number(name), data.colours.letter(name));
@@ -123,9 +148,7 @@ pub fn draw(
         if gutter > 0 {
             let here = cursor.is_some_and(|(_, cursor_row)| cursor_row / in_cell == row / in_cell);
             let style = if here { look.accent() } else { look.faint() };
-            let label =
-                format!("{:>width$} ", count(u64::from(first.start)), width = usize::from(gutter - 1));
-            line(span(label, style), Rect { y, height: 1, ..area }, buffer);
+            line(span(label(first.start, gutter), style), Rect { y, height: 1, ..area }, buffer);
         }
         for (x, column) in (area.x + gutter..area.right()).zip(0..window.columns) {
             let Some(cell) = buffer.cell_mut((x, y)) else { continue };
@@ -142,9 +165,20 @@ pub fn draw(
                 };
                 let (top, bottom) = (shade(pixel, row), shade(lower, row + 1));
                 cell.set_char('▀').set_fg(top).set_bg(bottom);
+                if let Some(of) = [row, row + 1].into_iter().find(|row| elephants.contains(&(column, *row))) {
+                    // The mark takes the place of both pixels, on the colour of its own.
+                    cell.set_symbol(elephant(look)).set_fg(look.heat[0]).set_bg(if of == row {
+                        top
+                    } else {
+                        bottom
+                    });
+                }
             } else {
                 let (glyph, style) = letter(pixel, colouring, &owner, look);
                 cell.set_char(glyph).set_style(style);
+                if elephants.contains(&(column, row)) {
+                    cell.set_symbol(elephant(look)).set_style(look.warning());
+                }
                 if at_cursor(row) {
                     cell.modifier.toggle(Modifier::REVERSED);
                 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use maglev_core::elephant::{self, HotSlot};
+
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},
@@ -9,11 +11,13 @@ use ratatui::{
 };
 
 use super::{
-    draw::{self, Colouring},
+    draw::{self, Colouring, Marks},
+    history::SlotHistory,
     legend,
     raster::Raster,
     search::{self, Found},
     story::{NextInLine, Story},
+    what_if::{self, Split, WhatIf},
     window::Window,
 };
 use crate::{
@@ -30,6 +34,9 @@ use crate::{
     terminal::look::Look,
 };
 
+/// How many elephants are marked at most.
+const MARKED: usize = 50;
+
 /// The view of the slots.
 #[derive(Clone, Debug, Default)]
 pub struct SlotsView {
@@ -41,6 +48,7 @@ pub struct SlotsView {
     raster: Raster,
     story: Option<Story>,
     next_in_line: NextInLine,
+    elephants: Vec<HotSlot>,
     found: Option<Found>,
     trace: Option<TracePane>,
 }
@@ -56,15 +64,32 @@ struct Parts {
 }
 
 impl Parts {
+    /// Of the view as it is; where a change is shown beside it, the slots' part of it.
+    fn shown(area: Rect, data: &Data) -> Self {
+        let split = data.what_if.as_ref().and_then(|_| Split::of(area));
+        split.map_or_else(|| Self::of(area), |split| Self::beside(split.slots))
+    }
+
+    /// While a change is shown the slots as they would be come first.
+    fn beside(area: Rect) -> Self {
+        let legend = if area.height >= 12 { 3 } else { 2 };
+        Self::stacked(area, (1, 0, legend, 0))
+    }
+
     /// The heatmap has what is left; on small terminals the others leave, the least needed first.
     fn of(area: Rect) -> Self {
-        let (header, minimap, legend, story) = match area.height {
+        let heights = match area.height {
             0..3 => (0, 0, 0, 0),
             3..6 => (0, 0, 0, 1),
             6..12 => (1, 0, 1, 1),
             12..24 => (1, 1, 2, 2),
             _ => (1, 1, 2, 3),
         };
+        Self::stacked(area, heights)
+    }
+
+    /// One part below the other, the heatmap with what is left.
+    fn stacked(area: Rect, (header, minimap, legend, story): (u16, u16, u16, u16)) -> Self {
         let map = area.height - header - minimap - legend - story;
         let mut y = area.y;
         let mut next = |height: u16| {
@@ -151,9 +176,10 @@ impl SlotsView {
         self.trace.take().and_then(|mut trace| trace.end())
     }
 
-    /// What the trace leaves for the rest, and the trace's part.
-    fn split(&self, area: Rect) -> (Rect, Rect) {
-        if self.trace.is_some() { TracePane::split(area) } else { split_bottom(area, 0) }
+    /// What the trace leaves for the rest, and the trace's part: none while a change is shown beside the slots.
+    fn split(&self, area: Rect, data: &Data) -> (Rect, Rect) {
+        let is_shown = self.trace.is_some() && data.what_if.is_none();
+        if is_shown { TracePane::split(area) } else { split_bottom(area, 0) }
     }
 
     fn last(data: &Data) -> u32 {
@@ -260,8 +286,10 @@ impl Component for SlotsView {
         }
         let slots = &service.slots;
         self.cursor = self.cursor.min(Self::last(data));
-        let map = Parts::of(self.split(Layout::of(data.size).content).0).map;
-        let (columns, rows) = draw::pixels(map, slots.len(), data.half_blocks);
+        let map = Parts::shown(self.split(Layout::of(data.size).content, data).0, data).map;
+        // What would be is told by letters: each takes a cell.
+        let half_blocks = data.half_blocks && data.what_if.is_none();
+        let (columns, rows) = draw::pixels(map, slots.len(), half_blocks);
         let overview = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
         let before = self.raster.window;
         let window = match self.zoom {
@@ -276,6 +304,9 @@ impl Component for SlotsView {
         };
         let history = data.service_history().map(|history| &history.slots);
         self.raster.update(window, slots, history, sample.taken_at);
+        let rates = history.map_or(&[][..], SlotHistory::rates);
+        self.elephants = elephant::hottest(&slots.owner, rates, MARKED);
+        self.elephants.retain(|slot| slot.is_elephant);
         self.story = Story::of(data, self.cursor, &mut self.next_in_line);
     }
 
@@ -285,7 +316,7 @@ impl Component for SlotsView {
     }
 
     fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
-        let map = Parts::of(self.split(area).0).map;
+        let map = Parts::of(self.split(area, data).0).map;
         if let Some(slot) = draw::slot_at(self.raster.window, place, map, data.half_blocks) {
             self.cursor = slot.min(Self::last(data));
         }
@@ -304,26 +335,53 @@ impl Component for SlotsView {
             line(span(" no service", look.faint()), area, buffer);
             return;
         };
-        let (area, below) = self.split(area);
-        let parts = Parts::of(area);
+        let (area, below) = self.split(area, data);
+        if let Some(trace) = &self.trace {
+            trace.draw(data, look, below, buffer);
+        }
+        let parts = Parts::shown(area, data);
+        if let Some(what_if) = &data.what_if {
+            self.draw_what_if(what_if, data, look, parts, buffer);
+            return;
+        }
         self.draw_header(data, look, parts.header, buffer);
-        draw::draw(&self.raster, self.colouring, Some(self.cursor), data, look, parts.map, buffer);
+        let marked: Vec<u32> = self.elephants.iter().map(|elephant| elephant.slot).collect();
+        let marks = Marks { cursor: Some(self.cursor), elephants: &marked };
+        draw::draw(&self.raster, self.colouring, marks, data, look, parts.map, buffer);
         self.draw_minimap(look, parts.minimap, buffer);
         let mut rest = parts.legend;
-        for text in legend::lines(self.colouring, data, service, self.raster.scale, look, area.width) {
+        let scale = legend::Heat { scale: self.raster.scale, elephants: &self.elephants };
+        for text in legend::lines(self.colouring, data, service, &scale, look, area.width) {
             if rest.is_empty() {
                 break;
             }
             rest = line(text, rest, buffer);
         }
         self.draw_story(look, parts.story, buffer);
-        if let Some(trace) = &self.trace {
-            trace.draw(data, look, below, buffer);
-        }
     }
 }
 
 impl SlotsView {
+    /// The slots as the change that is shown would leave them.
+    fn draw_what_if(&self, what_if: &WhatIf, data: &Data, look: &Look, parts: Parts, buffer: &mut Buffer) {
+        let window = self.raster.window;
+        let dot = look.either("·", "|");
+        let header = Line::from(vec![
+            span(" what if", look.accent()),
+            span(
+                format!(" {dot} {} {dot} letter {} ", what_if.words, count(u64::from(window.per_pixel))),
+                look.text(),
+            ),
+            span(format!("{dot} {} would move", count(u64::from(what_if.plan.moved))), look.draining()),
+        ]);
+        line(header, parts.header, buffer);
+        what_if::draw_map(what_if, window, self.cursor, data, look, parts.map, buffer);
+        let mut rest = parts.legend;
+        for text in what_if::legend(what_if, data, look, rest.width) {
+            rest = line(text, rest, buffer);
+        }
+    }
+
     fn draw_header(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let window = self.raster.window;
         let shown = window.shown();

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use maglev_core::{change::Change, health::Health};
 use ratatui::{buffer::Buffer, style::Color};
 
 use super::support::{Bench, SIZES, look};
 use crate::{
     monitor::view::ViewName,
     simulation::demonstration,
+    source::{ChangeRequest, Checker, Source as _},
     terminal::capability::{ColourDepth, Glyphs},
 };
 
@@ -65,8 +67,16 @@ fn busy(view: ViewName) -> Bench {
     bench.pass(4);
     bench.press("a<Enter><Tab><Enter>");
     bench.pass(2);
-    let number = 1 + ViewName::ALL.iter().position(|other| *other == view).unwrap();
-    bench.press(if view == ViewName::Help { "?".to_owned() } else { number.to_string() }.as_str());
+    bench.press(match view {
+        ViewName::Services => "1",
+        ViewName::Backends => "2",
+        ViewName::Slots => "3",
+        ViewName::Events => "4",
+        ViewName::Processors => "5",
+        ViewName::Balance => "b",
+        ViewName::Hot => "H",
+        ViewName::Help => "?",
+    });
     bench
 }
 
@@ -76,7 +86,7 @@ fn each_view_at_each_size() {
         let mut bench = busy(view);
         for (width, height) in SIZES {
             bench.resize(width, height);
-            snapshot(&format!("{}-{width}x{height}", view.title()), &bench);
+            snapshot(&format!("{}-{width}x{height}", view.title().replace(' ', "-")), &bench);
         }
     }
 }
@@ -98,7 +108,7 @@ fn dialogs() {
     snapshot("dialog-weight", bench.press("<Esc>w"));
     snapshot("dialog-palette", bench.press("<Esc>:dr"));
     snapshot("dialog-filter", bench.press("<Esc>s/b1"));
-    bench.press("<Esc>sssssssss");
+    bench.press("<Esc>ssssssssssss");
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");
     for _ in 0..3 {
         bench.press("jd<Tab><Enter>");
@@ -108,6 +118,46 @@ fn dialogs() {
     snapshot("dialog-undo", &bench);
     bench.resize(40, 10);
     snapshot("dialog-undo-40x10", &bench);
+}
+
+#[test]
+fn what_a_change_would_do_beside_the_slots() {
+    let mut bench = Bench::new(ViewName::Slots).after(5);
+    bench.press("/b2<Enter>d");
+    for (width, height) in [(200, 50), (120, 40), (80, 24), (60, 16), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("what-if-{width}x{height}"), &bench);
+    }
+    bench.look = look(ColourDepth::None, Glyphs::Ascii);
+    bench.model.data.half_blocks = false;
+    bench.resize(80, 24);
+    snapshot("what-if-plain-ascii", &bench);
+}
+
+#[test]
+fn one_that_is_down_and_one_that_fails() {
+    let mut bench = Bench::new(ViewName::Backends).after(3);
+    let health = |name: &str, health| Change::SetHealth(name.to_owned(), health);
+    let changes = vec![health("b2", Health::Unhealthy), health("b4", Health::Kept)];
+    bench.simulation.execute(&ChangeRequest::of("web", changes)).unwrap();
+    bench.pass(3);
+    bench.model.data.checker = Checker::Nobody;
+    bench.press("j");
+    for (width, height) in SIZES {
+        bench.resize(width, height);
+        snapshot(&format!("down-{width}x{height}"), &bench);
+    }
+}
+
+#[test]
+fn what_is_staged() {
+    let mut bench = Bench::new(ViewName::Backends).after(5);
+    bench.press("jdsjw<Backspace><Backspace><Backspace>250<Enter>s]dsp");
+    for (width, height) in [(120, 40), (80, 24), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("staged-{width}x{height}"), &bench);
+    }
+    snapshot("staged-slots", bench.press("<Esc>3").resize(120, 40).press("p"));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
         view::ViewName,
     },
     simulation::{Simulation, demonstration, spares},
-    source::{Source, Trace},
+    source::{Checker, Source, Trace},
     terminal::{
         capability::{Capability, ColourDepth, Glyphs},
         look::Look,
@@ -83,7 +83,8 @@ impl Bench {
             return;
         }
         let result = self.simulation.sample();
-        let sampled = Sampled { result, spares: self.simulation.spares(), late: Duration::ZERO };
+        let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.simulation.checker(sample));
+        let sampled = Sampled { result, spares: self.simulation.spares(), checker, late: Duration::ZERO };
         self.update(Message::Sampled(Box::new(sampled)));
         self.tell_of_trace();
     }

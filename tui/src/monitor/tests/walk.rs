@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 60] = [
+const KEYS: [&str; 63] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -64,6 +64,9 @@ const KEYS: [&str; 60] = [
     "<",
     ">",
     " ",
+    "p",
+    "H",
+    "X",
     "<C-f>",
     "<C-l>",
     "<Tab>",
@@ -73,7 +76,7 @@ const KEYS: [&str; 60] = [
 ];
 
 /// What random keys hit upon too seldom.
-const CHANGES: [&str; 7] = [
+const CHANGES: [&str; 10] = [
     "<Esc>2d<Tab><Enter>",
     "<Esc>e<Tab><Enter>",
     "<Esc>3a<Enter><Tab><Enter>",
@@ -81,6 +84,9 @@ const CHANGES: [&str; 7] = [
     "<Esc>u<Tab><Enter>",
     "<Esc>2w5<Enter><Tab><Enter>",
     "<Esc>3/198.51.100.7:4000<Enter>t",
+    "<Esc>2jds",
+    "<Esc>2w9<Enter>s",
+    "<Esc>p<Tab><Enter>",
 ];
 
 fn check(bench: &Bench) {
@@ -115,6 +121,17 @@ fn check(bench: &Bench) {
             assert!(trace.kept() <= KEPT);
         }
         None => assert!(bench.trace.is_none(), "nobody sees what is traced"),
+    }
+    for staged in data.stage.services() {
+        assert!(data.services().iter().any(|service| service.name == staged.service), "{}", staged.service);
+    }
+    if let Some(what_if) = &data.what_if {
+        assert!(bench.model.dialog().is_some(), "what would be is shown without its change");
+        assert_eq!(Some(&what_if.plan.service), data.service.as_ref());
+        assert_eq!(what_if.plan.after.len(), service.slots.len());
+    }
+    if !data.stage.changes().is_empty() && data.size.width >= 30 && data.size.height >= 3 {
+        assert!(bench.text().contains("STAGED"));
     }
     for service in data.services() {
         assert!(
@@ -181,7 +198,7 @@ fn every_size() {
             ] {
                 bench.resize(width, height);
                 bench.buffer();
-                for dialog in ["d", "a", "w", "x"] {
+                for dialog in ["d", "a", "w", "x", "D", "dsp", "pX"] {
                     bench.press(dialog);
                     bench.buffer();
                     bench.press("<Esc>");

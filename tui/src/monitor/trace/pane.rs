@@ -152,7 +152,7 @@ impl TracePane {
         let rows = usize::from(rest.height.saturating_sub(1).max(1)).min(self.packets.len());
         let first = self.packets.len() - rows;
         let row = |index: usize| self.packets.get(first + index).map(Row::of);
-        table::draw(&columns(), Rows { count: rows, selected: None }, row, look, rest, buffer);
+        table::draw(&columns(), Rows { count: rows, selected: None, sorted: None }, row, look, rest, buffer);
         let words = format!("{}: {}", latest.word(), explanation(latest));
         for words in wrap(&words, area.width.saturating_sub(2)) {
             below = line(span(format!(" {words}"), look.text()), below, buffer);

@@ -25,7 +25,12 @@ use crate::{
         history::{Rates, Track},
         list::{List, Listed, Order, Value},
         number::{count, percent, rate},
-        slots::{self, draw::Colouring, raster::Raster, window::Window},
+        slots::{
+            self,
+            draw::{Colouring, Marks},
+            raster::Raster,
+            window::Window,
+        },
         view::chrome::Layout,
         widget::{
             graph::{chart, sparkline},
@@ -150,11 +155,16 @@ fn orders<'a>() -> Vec<Order<Row<'a>>> {
         order("STATE", |row| Value::Text(row.backend.state.word().to_owned())),
         order("WEIGHT", |row| Value::Number(Some(f64::from(row.backend.weight)))),
         order("SLOTS", |row| Value::Number(Some(f64::from(row.backend.slots)))),
+        // Of one table: the order of the shares is that of the slots.
+        order("SLOT%", |row| Value::Number(Some(f64::from(row.backend.slots)))),
         order("PKT/S", |row| Value::Number(row.rates.map(|rates| rates.packets))),
         order("BIT/S", |row| Value::Number(row.rates.map(|rates| rates.bits))),
         order("NEW/S", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
+        // Of one service: the order of the shares is that of the rates.
+        order("NEW%", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
         order("DUE%", |row| Value::Number(Some(due(row.service, row.backend)))),
         order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
+        order("TREND", |row| Value::Number(row.track.and_then(Track::trend))),
     ]
 }
 
@@ -307,7 +317,7 @@ impl Backends {
     fn rows(&self, data: &Data) -> Rows {
         let shown = self.list.shown();
         let selected = shown.iter().position(|name| Some(name) == data.backend.as_ref());
-        Rows { count: shown.len(), selected }
+        Rows { count: shown.len(), selected, sorted: self.list.sorted() }
     }
 
     /// Who owns the slots, in the colours of the rows above.
@@ -332,7 +342,7 @@ impl Backends {
             count(u64::from(window.slots))
         );
         line(span(text, look.faint()), parts.map_title, buffer);
-        slots::draw::draw(&self.raster, Colouring::Owner, None, data, look, parts.map, buffer);
+        slots::draw::draw(&self.raster, Colouring::Owner, Marks::default(), data, look, parts.map, buffer);
     }
 }
 
