@@ -12,5 +12,6 @@ mod search;
 mod snapshots;
 mod staging;
 mod support;
+mod time;
 mod trace;
 mod walk;
