@@ -22,6 +22,10 @@ pub(crate) static BALANCER: Object =
 pub(crate) static TRACER: Object =
     Object { file: "trace.bpf.o", embedded: aya::include_bytes_aligned!("../object/trace.bpf.o") };
 
+/// What observes a Cilium node.
+pub(crate) static OBSERVER: Object =
+    Object { file: "observer.bpf.o", embedded: aya::include_bytes_aligned!("../object/observer.bpf.o") };
+
 /// Names a file to load instead of the embedded balancer, for tests of one that was just built: the others are taken
 /// from beside it.
 const OVERRIDE: &str = "MAGLEV_EBPF_OBJECT";
