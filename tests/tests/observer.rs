@@ -14,9 +14,7 @@ use maglev_core::{
 };
 use maglev_probe::{
     cilium,
-    observe::{
-        FrontendHits, Hits, Hook, HookChoice, Observer, ObserverTerms, ObserverVerdict, Refusal,
-    },
+    observe::{FrontendHits, Hits, Hook, HookChoice, Observer, ObserverTerms, ObserverVerdict, Refusal},
 };
 use maglev_tests::{Cable, Frontend, NODE, OUTSIDE, Rig, eventually};
 

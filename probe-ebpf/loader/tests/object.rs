@@ -12,9 +12,10 @@ use std::{
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
     BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event,
-    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FrontendRecord, MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, Meta, ObserverSettings, ObserverVerdict, Row,
-    SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket,
-    TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map, observer_map, program,
+    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FrontendRecord, MAX_BACKENDS, MAX_FRONTENDS,
+    MAX_SERVICES, Meta, ObserverSettings, ObserverVerdict, Row, SETTLING_BUCKETS, ServiceCounters,
+    ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket, TRACE_ROOM, TRACKED_FLOWS,
+    TraceFilter, TraceState, TrackedFlow, Verdict, map, observer_map, program,
 };
 
 fn root() -> &'static Path {

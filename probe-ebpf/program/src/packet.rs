@@ -285,7 +285,6 @@ impl Extension {
     pub(crate) fn length(self) -> usize {
         (usize::from(self.units) + 1) * 8
     }
-
 }
 
 /// The header of a fragment of an IPv6 packet.

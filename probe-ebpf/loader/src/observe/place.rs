@@ -151,7 +151,8 @@ impl Place {
     /// Ends where Cilium has taken the XDP hook meanwhile: what is counted behind it would be wrong.
     pub(super) fn look_again(&mut self) {
         let found = Interface::by_index(self.interface).ok();
-        if let Some(holder) = found.as_ref().and_then(|found| found.holder.as_ref()).filter(|one| is_ciliums(one))
+        if let Some(holder) =
+            found.as_ref().and_then(|found| found.holder.as_ref()).filter(|one| is_ciliums(one))
         {
             self.link = None;
             self.placement.outcome = Err(Refusal::CiliumHoldsXdp(holder.name.clone()));

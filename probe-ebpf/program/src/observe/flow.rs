@@ -96,10 +96,7 @@ fn ipv6(frame: &impl Linear, start: usize) -> Result<Header, ObserverVerdict> {
     for followed in 0..=EXTENSIONS {
         match protocol {
             protocol::FRAGMENT => return Err(ObserverVerdict::Fragment),
-            protocol::HOP_BY_HOP
-            | protocol::ROUTING
-            | protocol::DESTINATION_OPTIONS
-            | AUTHENTICATION => {
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS | AUTHENTICATION => {
                 if followed == EXTENSIONS {
                     return Err(ObserverVerdict::Malformed);
                 }
