@@ -71,7 +71,7 @@ impl Cable {
     pub fn put(&self, frame: &[u8]) {
         // SAFETY: the record is made of integers alone, for which zero is a value.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_family = u16::try_from(libc::AF_PACKET).expect("a small number");
         address.sll_ifindex = self.index.cast_signed();
         address.sll_halen = 6;
         address.sll_addr[..6].copy_from_slice(&NODE);
@@ -83,7 +83,7 @@ impl Cable {
                 frame.len(),
                 0,
                 (&raw const address).cast(),
-                size_of_val(&address) as libc::socklen_t,
+                libc::socklen_t::try_from(size_of_val(&address)).expect("a short address"),
             )
         };
         assert_eq!(usize::try_from(sent), Ok(frame.len()), "{}", io::Error::last_os_error());

@@ -30,7 +30,7 @@ pub(crate) const PROGRAM: Object = Object { binary: "maglev", features: "", name
 const TRACE: Object = Object { binary: "maglev", features: "trace", name: "trace.bpf.o" };
 
 /// What observes a Cilium node.
-const OBSERVER: Object = Object { binary: "observer", features: "", name: "observer.bpf.o" };
+pub(crate) const OBSERVER: Object = Object { binary: "observer", features: "", name: "observer.bpf.o" };
 
 /// What the loader embeds.
 const KEPT: [&Object; 3] = [&PROGRAM, &TRACE, &OBSERVER];

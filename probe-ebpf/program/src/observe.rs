@@ -95,7 +95,7 @@ fn find<'a>(key: &ServiceKey, settings: &ObserverSettings) -> Option<&'a Fronten
         return found;
     }
     // SAFETY: as above.
-    unsafe { FRONTENDS.get(&ServiceKey { protocol: 0, ..*key }) }
+    unsafe { FRONTENDS.get(ServiceKey { protocol: 0, ..*key }) }
 }
 
 /// Cilium's flow hash: from 1.17 on, or in the order before, which heeds no affinity.

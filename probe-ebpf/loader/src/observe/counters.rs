@@ -27,11 +27,10 @@ use crate::{
 /// some share theirs; where that does not do either, some frontends are not counted by slot.
 const MOST_BYTES: u32 = 256 << 20;
 
-/// A row of packets and one of connections.
-const BYTES_A_ROW: u32 = 2 * size_of::<Row>() as u32;
+/// The most rows that a stripe can have: each is one of packets, and one of connections.
+pub(super) const MOST_ROWS: u32 = MOST_BYTES / (2 * 4096);
 
-/// The most rows that a stripe can have.
-pub(super) const MOST_ROWS: u32 = MOST_BYTES / BYTES_A_ROW;
+const _: () = assert!(size_of::<Row>() == 4096);
 
 /// Programs and maps.
 pub(super) struct Counters {
@@ -123,8 +122,9 @@ impl Counters {
         for rows in [&self.hits, &self.connections] {
             for stripe in 0..self.shape.stripes {
                 let first = self.word(stripe, first_row);
-                let words = &rows.words()[first..first + slots];
-                words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+                for word in &rows.words()[first..first + slots] {
+                    word.store(0, Ordering::Relaxed);
+                }
             }
         }
         self.room.give_back(first_row);
