@@ -303,6 +303,13 @@ impl Binding {
         }
     }
 
+    /// Where else its keys mean the same, as the help has it: ` (also: slots)`; empty where nowhere.
+    #[must_use]
+    pub fn also(&self) -> String {
+        let others: Vec<&str> = self.contexts[1..].iter().map(|context| context.title()).collect();
+        if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) }
+    }
+
     /// Whether its keys may be ones that type a character.
     #[must_use]
     pub fn takes_characters(&self) -> bool {
@@ -314,6 +321,15 @@ impl Binding {
     pub fn is_in_palette(&self) -> bool {
         self.contexts.iter().all(|context| context.has_palette())
     }
+}
+
+/// The bindings by the place where they mean something first, in the order of the help; no place without one.
+pub fn sections() -> impl Iterator<Item = (Context, Vec<&'static Binding>)> {
+    let of = |context| BINDINGS.iter().filter(move |binding| binding.contexts[0] == context).collect();
+    Context::ALL
+        .into_iter()
+        .map(move |context| (context, of(context)))
+        .filter(|(_, bindings): &(_, Vec<_>)| !bindings.is_empty())
 }
 
 const fn binding(
