@@ -22,7 +22,7 @@ use maglev_top::{
         model::Model,
         view::ViewName,
     },
-    source::Identity,
+    source::{Checker, Identity},
     terminal::{
         capability::{Capability, ColourDepth, Glyphs},
         look::Look,
@@ -116,7 +116,12 @@ impl Scene {
             }
         }
         let result = Ok(self.sample.clone());
-        Message::Sampled(Box::new(Sampled { result, spares: Vec::new(), late: Duration::ZERO }))
+        Message::Sampled(Box::new(Sampled {
+            result,
+            spares: Vec::new(),
+            checker: Checker::Unknown,
+            late: Duration::ZERO,
+        }))
     }
 
     fn show(&mut self, message: Message) {

@@ -32,8 +32,11 @@ const TRACE: Object = Object { binary: "maglev", features: "trace", name: "trace
 /// What observes a Cilium node.
 pub(crate) const OBSERVER: Object = Object { binary: "observer", features: "", name: "observer.bpf.o" };
 
+/// What leads health checks the way of clients' packets.
+const HEALTH: Object = Object { binary: "health", features: "", name: "health.bpf.o" };
+
 /// What the loader embeds.
-const KEPT: [&Object; 3] = [&PROGRAM, &TRACE, &OBSERVER];
+const KEPT: [&Object; 4] = [&PROGRAM, &TRACE, &OBSERVER, &HEALTH];
 
 /// What restores a packet between two runs of them, to measure.
 pub(crate) const RESTORER: Object = Object { binary: "restorer", features: "", name: "restorer.bpf.o" };

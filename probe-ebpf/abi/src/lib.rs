@@ -7,6 +7,7 @@
 
 use core::mem::{offset_of, size_of};
 
+mod check;
 mod counters;
 mod decap;
 mod flows;
@@ -17,6 +18,7 @@ mod service;
 mod trace;
 mod verdict;
 
+pub use check::{CheckKey, CheckRecord, OUTER_NONE, OUTER_V4, OUTER_V6, SIMULTANEOUS_CHECKS};
 pub use counters::{BackendCounters, ServiceCounters};
 pub use decap::DecapSettings;
 pub use flows::{
@@ -27,7 +29,7 @@ pub use fragments::{FRAGMENTED_PACKETS, FirstFragment, FragmentKey};
 pub use identity::{
     BackendIdentity, CHECK_HTTP, CHECK_NONE, CHECK_TCP, EVENTS, Event, HEALTH_HEALTHY, HEALTH_KEPT,
     HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HealthSettings, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING,
-    PHASE_STARTING, ServiceIdentity,
+    PHASE_STARTING, ServiceIdentity, VIA_DIRECT, VIA_TUNNEL,
 };
 pub use observer::{FrontendRecord, ObserverSettings};
 pub use service::{
@@ -68,6 +70,10 @@ pub mod program {
     pub const OBSERVE_XDP: &str = "observe_xdp";
     /// The same at the ingress of traffic control.
     pub const OBSERVE_TCX: &str = "observe_tcx";
+    /// What puts packets of checks into the tunnel, in an object of its own.
+    pub const CHECK_OUT: &str = "maglev_check_out";
+    /// What lets the answers be the backend's own, in the same object.
+    pub const CHECK_IN: &str = "maglev_check_in";
 }
 
 /// The names of the observer's maps. They are pinned nowhere, and go with the process that observes.
@@ -147,6 +153,10 @@ pub mod map {
     /// A ring of [`TraceRecord`](crate::TraceRecord)s; the tracer's own.
     pub const TRACE_RECORDS: &str = "trace_records";
 
+    /// [`CheckKey`](crate::CheckKey) → [`CheckRecord`](crate::CheckRecord): the connections of checks that take the way of
+    /// clients' packets. It is pinned nowhere.
+    pub const CHECKS: &str = "checks";
+
     /// Those that are pinned nowhere, and go with whoever has them open.
     pub const UNPINNED: [&str; 4] = [TRACERS, TRACE_FILTER, TRACE_STATE, TRACE_RECORDS];
 }
@@ -172,7 +182,9 @@ const _: () = {
     assert!(size_of::<DecapSettings>() == 8);
     assert!(size_of::<FrontendRecord>() == 16 && offset_of!(FrontendRecord, affinity) == 12);
     assert!(size_of::<ObserverSettings>() == 24 && offset_of!(ObserverSettings, older_order) == 16);
-    assert!(size_of::<HealthSettings>() == 304);
+    assert!(size_of::<HealthSettings>() == 304 && offset_of!(HealthSettings, port) == 4);
+    assert!(size_of::<CheckKey>() == 20);
+    assert!(size_of::<CheckRecord>() == 56 && offset_of!(CheckRecord, hash) == 52);
     assert!(size_of::<ServiceIdentity>() == 448 && offset_of!(ServiceIdentity, health) == 144);
     assert!(size_of::<BackendIdentity>() == 120 && offset_of!(BackendIdentity, configured_weight) == 104);
     assert!(offset_of!(BackendIdentity, health_since) == 112);

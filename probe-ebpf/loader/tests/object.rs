@@ -11,11 +11,12 @@ use std::{
 
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
-    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event,
-    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FrontendRecord, MAX_BACKENDS, MAX_FRONTENDS,
-    MAX_SERVICES, Meta, ObserverSettings, ObserverVerdict, Row, SETTLING_BUCKETS, ServiceCounters,
-    ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket, TRACE_ROOM, TRACKED_FLOWS,
-    TraceFilter, TraceState, TrackedFlow, Verdict, map, observer_map, program,
+    BackendCounters, BackendIdentity, BackendRecord, CheckKey, CheckRecord, DecapSettings, DecapVerdict,
+    EVENTS, Event, FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FrontendRecord, MAX_BACKENDS,
+    MAX_FRONTENDS, MAX_SERVICES, Meta, ObserverSettings, ObserverVerdict, Row, SETTLING_BUCKETS,
+    SIMULTANEOUS_CHECKS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings,
+    SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map,
+    observer_map, program,
 };
 
 fn root() -> &'static Path {
@@ -115,6 +116,11 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
     ]);
     assert_eq!(found.maps(), expected);
     assert_eq!(found.programs(), [program::OBSERVE_TCX, program::OBSERVE_XDP]);
+
+    let found = Found::read(&path.with_file_name("health.bpf.o"));
+    let checks = entry::<CheckKey, CheckRecord>(HASH, SIMULTANEOUS_CHECKS, 0);
+    assert_eq!(found.maps(), BTreeMap::from([(map::CHECKS, checks)]));
+    assert_eq!(found.programs(), [program::CHECK_IN, program::CHECK_OUT]);
 }
 
 /// An object that was built.

@@ -33,6 +33,10 @@ pub enum Action {
     Events,
     /// The processors.
     Processors,
+    /// What backends get, beside what they should.
+    Balance,
+    /// The slots that are hit most.
+    Hot,
     /// The service after this one.
     NextService,
     /// The service before this one.
@@ -158,6 +162,10 @@ pub enum Context {
     Events,
     /// Among the processors.
     Processors,
+    /// In the balance.
+    Balance,
+    /// Among the hot slots.
+    Hot,
     /// In the help.
     Help,
     /// While a change is shown before it is made.
@@ -191,6 +199,8 @@ impl Context {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "CPUs",
+            Self::Balance => "balance",
+            Self::Hot => "hot slots",
             Self::Help => "help",
             Self::Preview => "before a change",
             Self::Asked => "before a change that was asked for",
@@ -214,6 +224,8 @@ impl Context {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "cpus",
+            Self::Balance => "balance",
+            Self::Hot => "hot",
             Self::Help => "help",
             Self::Preview => "preview",
             Self::Asked => "asked",
@@ -239,7 +251,7 @@ impl Context {
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -247,6 +259,8 @@ impl Context {
         Self::Slots,
         Self::Events,
         Self::Processors,
+        Self::Balance,
+        Self::Hot,
         Self::Preview,
         Self::Asked,
         Self::Staged,
@@ -356,12 +370,12 @@ const fn change(
 pub const BINDINGS: &[Binding] = {
     use Action as A;
     use Context::{
-        Always, Asked, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search,
-        Services, Slots, Staged, Views,
+        Always, Asked, Backends, Balance, Events, Fields, Filter, Form, Help, Hot, List, Palette, Preview,
+        Search, Services, Slots, Staged, Views,
     };
     use KeyCode as K;
-    const MEMBERS: &[Context] = &[Backends, Slots];
-    const LISTS: &[Context] = &[Services, Backends, Events];
+    const MEMBERS: &[Context] = &[Backends, Slots, Balance, Hot];
+    const LISTS: &[Context] = &[Services, Backends, Events, Balance, Hot];
     const MOVING: &[Context] = &[List, Slots];
     &[
         binding(A::Open, &[code(K::Enter)], &[Services], "backends", "the backends of the service"),
@@ -372,6 +386,8 @@ pub const BINDINGS: &[Binding] = {
             "",
             "the slots, with the cursor on the backend's hottest",
         ),
+        binding(A::Open, &[code(K::Enter)], &[Balance], "hot slots", "the slots that are hit most"),
+        binding(A::Open, &[code(K::Enter)], &[Hot], "go there", "the slot, among the others"),
         change(A::Add, &[letter('a')], MEMBERS, "add", "add a backend"),
         change(
             A::Drain,
@@ -432,7 +448,7 @@ pub const BINDINGS: &[Binding] = {
         binding(
             A::Copy,
             &[letter('y')],
-            &[Services, Backends, Events, Slots],
+            &[Services, Backends, Events, Slots, Balance, Hot],
             "",
             "copy what is chosen: an address, a change or a slot in words",
         ),
@@ -512,6 +528,14 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Slots, &[letter('3')], &[Views], "", "slots"),
         binding(A::Events, &[letter('4')], &[Views], "", "events"),
         binding(A::Processors, &[letter('5')], &[Views], "", "CPUs"),
+        binding(
+            A::Balance,
+            &[letter('b')],
+            &[Views],
+            "",
+            "what backends get beside what weights and slots call for, and back",
+        ),
+        binding(A::Hot, &[letter('H')], &[Views], "", "the slots that are hit most, and back"),
         binding(A::NextService, &[letter(']')], &[Views], "service", "the next service"),
         binding(A::PreviousService, &[letter('[')], &[Views], "", "the service before"),
         binding(A::Freeze, &[control('f')], &[Views], "freeze", "take no samples, or take them again"),

@@ -17,7 +17,7 @@ use crate::{
         view::ViewName,
     },
     simulation::demonstration,
-    source::Source as _,
+    source::{Checker, Source as _},
     terminal::{
         capability::{ColourDepth, Glyphs},
         look::Look,
@@ -211,6 +211,7 @@ impl Noise {
         *slots = Slots { hits: self.hits.as_slice().into(), ..slots.clone() };
         let result = Ok(self.sample.clone());
         bench.update(Message::Sampled(Box::new(Sampled {
+            checker: Checker::Unknown,
             result,
             spares: Vec::new(),
             late: Duration::ZERO,
