@@ -96,7 +96,7 @@ pub(super) fn run(mut view: View<'_>, words: &CiliumHits) -> Result<(), Failure>
         match look_again(&view) {
             Ok(node) => view.node = node,
             Err(error) => {
-                eprintln!("warning: {}; counting goes on by what was read before", in_words(&error))
+                eprintln!("warning: {}; counting goes on by what was read before", in_words(&error));
             }
         }
         observer
