@@ -5,6 +5,7 @@
 
 mod audit;
 mod binary;
+mod cable;
 mod cilium;
 mod flood;
 mod object;
@@ -14,6 +15,7 @@ mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use cable::{Cable, NODE, OUTSIDE};
 pub use cilium::{Frontend, Rig};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
