@@ -5,19 +5,23 @@
 
 mod audit;
 mod binary;
+mod cable;
 mod cilium;
 mod flood;
 mod object;
 mod site;
 pub mod story;
+mod tap;
 mod terminal;
 mod tmux;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use cable::{Cable, NODE, OUTSIDE};
 pub use cilium::{Frontend, Rig};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
-pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
+pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually, new_instance};
+pub use tap::Tap;
 pub use terminal::Terminal;
 pub use tmux::Tmux;

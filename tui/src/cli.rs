@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
 
-pub use cilium::{CiliumAction, CiliumCommand, CiliumPlan};
+pub use cilium::{CiliumAction, CiliumCommand, CiliumHits, CiliumPlan, HookWord};
 
 /// top for Maglev load balancing.
 #[derive(Debug, Parser)]
