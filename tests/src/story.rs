@@ -14,6 +14,8 @@ const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();
 const ROWS: NonZeroU16 = NonZeroU16::new(40).unwrap();
 /// How long slots may take to settle: the demo's settle time is 10 s, and its connections are not silent at once.
 const SETTLING: Duration = Duration::from_secs(120);
+/// One of the demo's clients, which has some twenty connections at a time.
+const CLIENT: &str = "10.81.0.1";
 /// A client that is nobody's: who gets it is known all the same.
 const NOBODY: &str = "203.0.113.7:4711";
 
@@ -44,6 +46,7 @@ pub fn tell(mut picture: impl FnMut(&str, &vt100::Screen)) -> bool {
     story.removes();
     story.stages_two();
     story.searches_a_flow();
+    story.traces_it();
     story.freezes_and_scrubs();
     story.filters();
     story.changes_the_theme();
@@ -332,6 +335,39 @@ impl Story<'_> {
             (Value::from(slot.number), Value::from(slot.owner)),
             (lookup["slot"].clone(), lookup["backend"].clone())
         );
+    }
+
+    /// A flow that there is: what becomes of its packets, one by one. It may be over before it is looked for: then another.
+    fn traces_it(&mut self) {
+        let traced = (0..10).find_map(|_| {
+            let packet = self.says(&["trace", "--flow", CLIENT, "--count", "1"]);
+            let client = packet["client"].as_str().filter(|_| packet["service"] == "web")?;
+            self.tmux.write("/");
+            self.tmux.wait_for("a client's flow");
+            self.tmux.write(client);
+            self.tmux.press(&["Enter"]);
+            self.tmux.wait_for(&format!("where {client} falls"));
+            self.tmux.write("t");
+            self.tmux.wait_for(&format!("trace of {client}"));
+            let shown = self.tmux.shows_within(Duration::from_secs(5), |screen| screen.contains("sent to b"));
+            if shown.is_none() {
+                self.tmux.press(&["Escape"]);
+                self.tmux.wait_until("the trace is closed", |screen| !screen.contains("trace of"));
+            }
+            shown.map(|screen| (packet, screen))
+        });
+        let (packet, screen) = traced.expect("one of ten connections is alive when it is traced");
+        let slot = self.slot().number;
+        assert_eq!(packet["slot"], Value::from(slot), "both say the same slot");
+        let row =
+            screen.lines().find(|line| line.contains(" web ") && line.contains(" ack ")).unwrap_or_default();
+        assert!(
+            row.split_whitespace().any(|word| number_in(word) == slot),
+            "no packet in slot {slot}:\n{screen}"
+        );
+        self.picture("trace");
+        self.tmux.press(&["Escape"]);
+        self.tmux.wait_until("the trace is closed", |screen| !screen.contains("trace of"));
     }
 
     /// The picture stands still, and goes back to before the first change and on to it.

@@ -120,14 +120,22 @@ impl Tmux {
     ///
     /// When the screen does not become so, with what is there instead.
     #[track_caller]
-    pub fn wait_long(&self, what: &str, patience: Duration, mut holds: impl FnMut(&str) -> bool) -> String {
+    pub fn wait_long(&self, what: &str, patience: Duration, holds: impl FnMut(&str) -> bool) -> String {
+        let shown = self.shows_within(patience, holds);
+        shown.unwrap_or_else(|| panic!("waited in vain: {what}; the screen is\n{}", self.text()))
+    }
+
+    /// The screen, once it is as wanted; nothing where it does not become so in that time.
+    pub fn shows_within(&self, patience: Duration, mut holds: impl FnMut(&str) -> bool) -> Option<String> {
         let begun = Instant::now();
         loop {
             let screen = self.text();
             if holds(&screen) {
-                return screen;
+                return Some(screen);
             }
-            assert!(begun.elapsed() < patience, "waited in vain: {what}; the screen is\n{screen}");
+            if begun.elapsed() > patience {
+                return None;
+            }
             thread::sleep(Duration::from_millis(50));
         }
     }

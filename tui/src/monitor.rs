@@ -58,7 +58,7 @@ const SELDOM: Duration = Duration::from_secs(5);
 pub struct Options {
     /// The name of a theme, or its file; dark or light, as the terminal is, where none is given.
     pub theme: Option<String>,
-    /// How long the terminal may take to say which it is; a tenth of a second where nothing is said.
+    /// How long the terminal may take to say which it is; a twentieth of a second where nothing is said.
     pub patience: Option<Duration>,
     /// How many colours to use.
     pub colour: ColourChoice,

@@ -24,8 +24,9 @@ use super::{
     tty::{Readiness, Tty, wait},
 };
 
-/// How long a terminal may take to answer.
-pub const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a terminal may take to answer: the first frame is to be there a tenth of a second after the start, whether
+/// the terminal answers or not.
+pub const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How long a signal may go unseen.
 const SLICE: Duration = Duration::from_millis(50);

@@ -1,5 +1,7 @@
 //! The heatmap on screen: two pixels in a cell where there are blocks and colours, else one, as a letter.
 
+use std::collections::HashMap;
+
 use maglev_core::sample::BackendId;
 use ratatui::{
     buffer::Buffer,
@@ -134,18 +136,12 @@ pub fn draw(
         Colouring::Hits => marks.elephants.iter().filter_map(|slot| window.pixel_of(*slot)).collect(),
         Colouring::Owner | Colouring::Age | Colouring::Moved => Vec::new(),
     };
-    // Names are looked up once, not once a pixel.
-    let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
+    // Names are looked up once, not once a pixel; and there may be a thousand of them.
+    let numbers: HashMap<BackendId, (usize, char)> = data.service().map_or_else(HashMap::new, |service| {
         let of = |name: &str| (data.colours.number(name), data.colours.letter(name));
-        service
-            .backends
-            .iter()
-            .map(|backend| (backend.id, of(&backend.name)))
-            .map(|(id, (n, l))| (id, n, l))
-            .collect()
+        service.backends.iter().map(|backend| (backend.id, of(&backend.name))).collect()
     });
-    let owner =
-        |id: BackendId| numbers.iter().find(|(other, ..)| *other == id).map(|(_, n, letter)| (*n, *letter));
+    let owner = |id: BackendId| numbers.get(&id).copied();
 
     for cell_row in 0..area.height {
         let y = area.y + cell_row;
