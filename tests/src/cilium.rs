@@ -2,5 +2,7 @@
 
 mod kernel;
 mod rig;
+mod story;
 
-pub use rig::{Frontend, Rig};
+pub use rig::{Frontend, Rig, Table};
+pub use story::{story, table_of};

@@ -1,9 +1,7 @@
 //! `cilium`: a Cilium node's own tables, read and never written.
 
 mod maps;
-mod names;
 mod plan;
-mod seed;
 mod services;
 mod tables;
 mod verify;
@@ -11,9 +9,12 @@ mod verify;
 use maglev_core::cilium::{Frontend, Node};
 use maglev_probe::cilium;
 
-use self::{names::Names, seed::KnownSeed};
 use super::{Context, print};
 use crate::{
+    cilium::{
+        names::Names,
+        seed::{self, KnownSeed},
+    },
     cli::{CiliumAction, CiliumCommand},
     failure::Failure,
 };

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use maglev_core::sample::{BackendId, Counters, Sample, ServiceSample};
+use maglev_core::{
+    cilium::Counted,
+    sample::{BackendId, Counters, Sample, ServiceSample},
+};
 
 use super::slots::history::SlotHistory;
 
@@ -90,6 +93,8 @@ impl ServiceHistory {
     }
 
     fn add(&mut self, before: Option<&ServiceSample>, now: &ServiceSample, step: &Step) {
+        // Of what nobody counts there are no rates.
+        let before = before.filter(|_| now.counted() != Counted::Nothing);
         let rates = before.and_then(|before| Rates::between(&before.counters, &now.counters, step.elapsed));
         self.track.push(rates, step.missing);
         self.slots.rates_between(before.map(|before| &before.slots), &now.slots, step.elapsed);

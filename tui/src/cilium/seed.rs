@@ -11,13 +11,14 @@ use maglev_core::{
 const CONFIG_MAP: &str = "/tmp/cilium/config-map/bpf-lb-maglev-hash-seed";
 
 /// The seed, and how it is known.
-pub(super) struct KnownSeed {
-    pub(super) seed: HashSeed,
-    pub(super) source: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KnownSeed {
+    pub(crate) seed: HashSeed,
+    pub(crate) source: &'static str,
 }
 
 /// The seed that was given; else the node's; else the default, where a table tells that it is that.
-pub(super) fn find(given: Option<HashSeed>, run_dir: &Path, node: &Node) -> Option<KnownSeed> {
+pub(crate) fn find(given: Option<HashSeed>, run_dir: &Path, node: &Node) -> Option<KnownSeed> {
     let default = HashSeed::default();
     let known = |seed, source| Some(KnownSeed { seed, source });
     if let Some(seed) = given {

@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Names by address, and by node port for addresses of the node's own.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     addresses: BTreeMap<SocketAddr, String>,
     ports: BTreeMap<u16, String>,
 }
 
 impl Names {
     /// The names in a list from Kubernetes.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let shown =
             if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
         let refused = |error: &dyn std::error::Error| {
@@ -45,12 +45,12 @@ impl Names {
     }
 
     /// The names that the agent knows; none where it does not answer, as newer ones do not.
-    pub(super) fn ask(run_dir: &Path) -> Self {
+    pub(crate) fn ask(run_dir: &Path) -> Self {
         ask(&run_dir.join("cilium.sock")).map(Self::of_agent).unwrap_or_default()
     }
 
     /// What the service at that address is called.
-    pub(super) fn of(&self, address: SocketAddr, node_port: bool) -> Option<&str> {
+    pub(crate) fn of(&self, address: SocketAddr, node_port: bool) -> Option<&str> {
         let by_port = || self.ports.get(&address.port()).filter(|_| node_port);
         self.addresses.get(&address).or_else(by_port).map(String::as_str)
     }
