@@ -1,8 +1,9 @@
 //! `doctor`: every fault that can be caused in a namespace is caused, and found; a healthy site has none.
 
-use std::{fs, process::Command};
+use std::{fs, net::SocketAddr, process::Command};
 
 use maglev_lab::Namespace;
+use maglev_probe::trace::{TraceTerms, Tracer};
 use maglev_tests::{Audit, Plot, Site, run_in};
 use serde_json::Value;
 
@@ -80,6 +81,7 @@ fn a_healthy_site_has_neither_faults_nor_warnings() {
         "state-version",
         "program-current",
         "links",
+        "trace",
         "interface",
         "xdp-holder",
         "xdp-mode",
@@ -101,6 +103,19 @@ fn a_healthy_site_has_neither_faults_nor_warnings() {
     assert!(text.lines().any(|line| line.starts_with("ok") && line.contains("kernel-version")), "{text}");
     assert!(text.lines().last().unwrap().contains(" skipped"), "{text}");
     assert!(!text.contains('\u{1b}'), "colours, and no terminal");
+}
+
+#[test]
+fn who_traces_is_warned_of_while_it_lasts() {
+    let Some(site) = Site::start(&plot()) else { return };
+    let client = SocketAddr::new(site.client_addresses()[0], 0);
+    let tracer = Tracer::begin(&site.datapath, TraceTerms { client, rate: 1 }).unwrap();
+    let own = Some(&site);
+    let warnings = Diagnosis::of_site(&site).verdicts("warning", own);
+    let expected = format!("process {} traces it", std::process::id());
+    assert!(warnings.iter().any(|found| found.contains(&expected)), "{warnings:?}");
+    drop(tracer);
+    assert_eq!(Diagnosis::of_site(&site).verdicts("warning", own), Vec::<String>::new());
 }
 
 #[test]

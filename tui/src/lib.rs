@@ -13,6 +13,7 @@ pub mod failure;
 mod foreground;
 mod interruption;
 pub mod monitor;
+pub(crate) mod packet;
 pub mod preferences;
 pub mod simulation;
 pub mod source;

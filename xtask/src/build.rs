@@ -27,7 +27,10 @@ pub(crate) struct Object {
 pub(crate) const PROGRAM: Object = Object { binary: "maglev", features: "", name: "maglev.bpf.o" };
 
 /// The balancer that traces.
-pub(crate) const TRACE: Object = Object { binary: "maglev", features: "trace", name: "trace.bpf.o" };
+const TRACE: Object = Object { binary: "maglev", features: "trace", name: "trace.bpf.o" };
+
+/// What the loader embeds.
+const KEPT: [&Object; 2] = [&PROGRAM, &TRACE];
 
 /// What restores a packet between two runs of them, to measure.
 pub(crate) const RESTORER: Object = Object { binary: "restorer", features: "", name: "restorer.bpf.o" };
@@ -49,15 +52,18 @@ pub(crate) fn build(root: &Path, object: &Object, folder: &Path) -> Result<PathB
     path.canonicalize().map_err(at(&path))
 }
 
-/// Builds the programs into the folder that the loader embeds them from, and records what they were built of.
-pub(crate) fn keep(root: &Path) -> Result<(), Error> {
-    let folder = root.join(sources::FOLDER);
-    let objects = [build(root, &PROGRAM, &folder)?, build(root, &TRACE, &folder)?];
-    let record = root.join(sources::RECORD);
-    let digests = sources::digests(root).map_err(at(root))?;
-    fs::write(&record, digests.to_string()).map_err(at(&record))?;
-    for object in objects {
-        println!("{}", object.display());
+/// Builds all that the loader embeds into `folder`, and says where it is.
+pub(crate) fn build_kept(root: &Path, folder: &Path) -> Result<(), Error> {
+    for object in KEPT {
+        println!("{}", build(root, object, folder)?.display());
     }
     Ok(())
+}
+
+/// Builds it into the folder that it is embedded from, and records what it was built of.
+pub(crate) fn keep(root: &Path) -> Result<(), Error> {
+    build_kept(root, &root.join(sources::FOLDER))?;
+    let record = root.join(sources::RECORD);
+    let digests = sources::digests(root).map_err(at(root))?;
+    fs::write(&record, digests.to_string()).map_err(at(&record))
 }

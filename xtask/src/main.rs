@@ -23,7 +23,7 @@ use crate::{error::Error, run::run};
 enum Task {
     /// Build the XDP programs from source, and keep the objects that the loader embeds.
     BuildEbpf {
-        /// Leave the kept object alone, and put the new ones, maglev.bpf.o and trace.bpf.o, into this folder.
+        /// Leave the kept objects alone, and put the new ones into this folder.
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
@@ -58,12 +58,7 @@ fn perform(task: &Task) -> Result<(), Error> {
     let root = root();
     match task {
         Task::BuildEbpf { output: None } => build::keep(root),
-        Task::BuildEbpf { output: Some(folder) } => {
-            for object in [&build::PROGRAM, &build::TRACE] {
-                println!("{}", build::build(root, object, folder)?.display());
-            }
-            Ok(())
-        }
+        Task::BuildEbpf { output: Some(folder) } => build::build_kept(root, folder),
         Task::CiSetup => run(Command::new(root.join(".ci/install-ebpf-toolchain.sh")).current_dir(root)),
         Task::BenchProgram => bench_program(root),
         Task::Fuzz { time, seed } => fuzz(root, *time, *seed),

@@ -39,6 +39,7 @@ pub use decap::Decapsulation;
 pub use error::{DatapathError, MapError};
 pub use health::{Checked, Found, Judged};
 pub use instance::Instance;
+pub use maglev_probe_abi::Verdict;
 pub use network::{Interface, XdpHolder};
 pub use replace::Replacement;
 pub use shape::MapShape;

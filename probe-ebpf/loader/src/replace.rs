@@ -47,7 +47,7 @@ pub struct Replacement {
 ///
 /// When the instance cannot be adopted, or the kernel refuses: then it runs as before.
 pub(crate) fn replace_program(instance: &Instance) -> Result<Option<Replacement>, DatapathError> {
-    let object = object::bytes()?;
+    let object = object::BALANCER.bytes()?;
     let meta = state::meta_of(&instance.maps(), Access::Read)
         .map_err(|error| missing(error, instance.folder(), instance.name()))?;
     let sizes = Sizes { rows: meta.rows, processors: meta.processors };

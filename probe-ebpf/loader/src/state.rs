@@ -58,9 +58,13 @@ impl State {
         let (leaving, services): (Vec<_>, Vec<_>) =
             maps.service_identities.all()?.into_iter().partition(|(_, identity)| identity.leaving != 0);
         let leaving = leaving.into_iter().collect();
+        let mut members = members(&backends);
         let services = services
             .into_iter()
-            .map(|(number, identity)| (number, ServiceState::new(number, &identity, &backends)))
+            .map(|(number, identity)| {
+                let members = members.remove(&number).unwrap_or_default();
+                (number, ServiceState::new(number, &identity, members))
+            })
             .collect();
         Ok(Self { meta, services, backends, leaving, journal })
     }
@@ -130,6 +134,15 @@ impl State {
     }
 }
 
+/// The backends that each service has, with their numbers: by the service's number.
+fn members(backends: &BTreeMap<u32, BackendIdentity>) -> BTreeMap<u32, Vec<(u32, Backend)>> {
+    let mut members = BTreeMap::<_, Vec<_>>::new();
+    for (&number, identity) in backends.iter().filter(|(_, identity)| identity.state != BACKEND_GONE) {
+        members.entry(identity.service).or_default().push((number, record::backend(identity)));
+    }
+    members
+}
+
 /// What the maps pinned in `folder` say of the state as a whole, before any other of them is looked at.
 pub(crate) fn meta_of(folder: &Path, access: Access) -> Result<Meta, DatapathError> {
     known_meta(&KernelMap::open(&folder.join(map::META), MapKind::Array, access)?)
@@ -144,15 +157,11 @@ fn known_meta(map: &KernelMap<u32, Meta>) -> Result<Meta, DatapathError> {
 }
 
 impl ServiceState {
-    fn new(number: u32, identity: &ServiceIdentity, backends: &BTreeMap<u32, BackendIdentity>) -> Self {
-        let mut members: Vec<_> = backends
-            .iter()
-            .filter(|(_, backend)| backend.service == number && backend.state != BACKEND_GONE)
-            .map(|(&number, backend)| (number, record::backend(backend)))
-            .collect();
+    /// The service of that number with its backends and their numbers.
+    fn new(number: u32, identity: &ServiceIdentity, mut members: Vec<(u32, Backend)>) -> Self {
         members.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-        let (numbers, members) = members.into_iter().unzip();
-        let service = Service { backends: members, ..record::service(identity) };
+        let (numbers, backends) = members.into_iter().unzip();
+        let service = Service { backends, ..record::service(identity) };
         Self { number, identity: *identity, service, numbers }
     }
 

@@ -5,7 +5,7 @@ mod pins;
 mod trial;
 
 pub use machine::{Bpffs, Capabilities, Machine, version_of};
-pub use pins::{Phase, PinnedLink, Pins, pin_of_program};
+pub use pins::{Phase, PinnedLink, Pins, Traced, pin_of_program};
 pub use trial::Trial;
 
 pub use crate::network::{Device, Neighbour, Resolution, Way, XdpFeatures};

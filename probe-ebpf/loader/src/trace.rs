@@ -9,5 +9,7 @@ mod hand_over;
 mod names;
 mod tracer;
 
+pub use hand_over::TraceHolder;
+pub(crate) use hand_over::traced_by;
 pub use names::{TracedBackend, TracedHop, TracedPacket};
 pub use tracer::{TraceTerms, Tracer};

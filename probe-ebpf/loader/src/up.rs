@@ -213,7 +213,7 @@ fn start(
 fn make(instance: &Instance, config: &Config) -> Result<Ebpf, DatapathError> {
     let processors = u32::try_from(possible_processors()?).unwrap_or(u32::MAX);
     let sizes = Sizes { rows: rows_for(config), processors };
-    let mut ebpf = load::load(instance, &object::bytes()?, sizes, &[])?;
+    let mut ebpf = load::load(instance, &object::BALANCER.bytes()?, sizes, &[])?;
     balancer(&mut ebpf)?
         .pin(instance.program())
         .map_err(|error| aya_error("pin the program".to_owned(), error))?;

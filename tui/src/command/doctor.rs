@@ -4,6 +4,7 @@
 //! they find. What may not be looked at is skipped, and the reason said.
 
 mod backend_end;
+mod drops;
 mod finding;
 mod instance;
 mod interface;
@@ -44,6 +45,7 @@ const CHECKS: &[Check] = &[
     Check { name: "program-current", judge: instance::program_current },
     Check { name: "links", judge: instance::links },
     Check { name: "network-namespace", judge: instance::network_namespace },
+    Check { name: "trace", judge: instance::trace },
     Check { name: "interface", judge: interface::present },
     Check { name: "xdp-holder", judge: interface::holder },
     Check { name: "xdp-mode", judge: interface::mode },
@@ -54,7 +56,7 @@ const CHECKS: &[Check] = &[
     Check { name: "neighbour", judge: way::neighbour },
     Check { name: "packet-size", judge: way::packet_size },
     Check { name: "redirect-target", judge: way::redirect_target },
-    Check { name: "drops", judge: instance::drops },
+    Check { name: "drops", judge: drops::drops },
     Check { name: "decapsulation", judge: backend_end::decapsulation },
     Check { name: "reverse-path-filter", judge: backend_end::reverse_path_filter },
     Check { name: "address-resolution", judge: backend_end::address_resolution },

@@ -1,7 +1,6 @@
 //! `trace`: packet by packet, where a client's flow goes, and why.
 
 mod line;
-mod words;
 
 use std::time::{Duration, Instant};
 

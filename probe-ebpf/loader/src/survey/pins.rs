@@ -16,6 +16,7 @@ use crate::{
     load::{Sizes, shapes},
     network::current_namespace,
     object,
+    trace::{TraceHolder, traced_by},
 };
 
 /// What is pinned of an instance.
@@ -39,6 +40,8 @@ pub struct Pins {
     pub tag: Option<u64>,
     /// The id of its program, if the pin could be opened.
     pub program: Option<u32>,
+    /// Who traces it.
+    pub traced: Traced,
     /// Its links.
     pub links: Vec<PinnedLink>,
     /// Whether it is attached in the calling thread's network namespace.
@@ -54,6 +57,17 @@ pub enum Phase {
     Starting,
     /// It is being taken down, or was cut short in that.
     Ending,
+}
+
+/// Who traces an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traced {
+    /// It cannot be told: the privileges are missing, or its program is of a version that cannot be traced.
+    Unknown,
+    /// Nobody does.
+    ByNobody,
+    /// Somebody does.
+    By(TraceHolder),
 }
 
 /// A pinned link.
@@ -104,9 +118,20 @@ impl Pins {
             is_being_changed: is_locked(folder),
             tag: program.as_ref().map(ProgramInfo::tag),
             program: program.as_ref().map(ProgramInfo::id),
+            traced: program.as_ref().map_or(Traced::Unknown, |running| Traced::of(instance, running)),
             links: links.collect(),
             is_at_home: meta.is_some_and(|meta| meta.network_namespace == here),
         })
+    }
+}
+
+impl Traced {
+    fn of(instance: &Instance, running: &ProgramInfo) -> Self {
+        match traced_by(instance, running) {
+            Ok(Some(holder)) => Self::By(holder),
+            Ok(None) => Self::ByNobody,
+            Err(_) => Self::Unknown,
+        }
     }
 }
 
@@ -137,7 +162,7 @@ pub fn pin_of_program(id: u32) -> Option<PathBuf> {
 /// The names of the maps that this version pins.
 fn expected() -> Result<Vec<String>, DatapathError> {
     let sizes = Sizes { rows: 1, processors: 1 };
-    Ok(shapes(&object::bytes()?, sizes)?.into_keys().collect())
+    Ok(shapes(&object::BALANCER.bytes()?, sizes)?.into_keys().collect())
 }
 
 fn meta(instance: &Instance) -> Result<Option<Meta>, DatapathError> {

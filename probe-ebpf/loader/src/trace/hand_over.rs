@@ -34,8 +34,8 @@ impl HandOver {
         let _lock = instance.lock()?;
         let running = running(instance)?;
         let slot = slot_of(instance, &running)?;
-        if let Some(other) = slot.get(&0)? {
-            return Err(DatapathError::TracedAlready(process_of(other)));
+        if let Some(other) = holder(&slot)? {
+            return Err(DatapathError::TracedAlready(other.process));
         }
         slot.set(&0, &raw(program))?;
         Ok(Self { slot, from: running.id(), to: info.id() })
@@ -53,6 +53,28 @@ impl Drop for HandOver {
         // At once; the kernel would do it a moment later.
         let _ = self.slot.remove(&0);
     }
+}
+
+/// Who traces an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceHolder {
+    /// The id of the program that packets are handed over to.
+    pub program: u32,
+    /// The process that it belongs to, as far as it can be told.
+    pub process: Option<u32>,
+}
+
+/// Who traces `instance`, whose program is `running`. Takes the privilege to find maps by their ids.
+pub(crate) fn traced_by(
+    instance: &Instance,
+    running: &ProgramInfo,
+) -> Result<Option<TraceHolder>, DatapathError> {
+    holder(&slot_of(instance, running)?)
+}
+
+fn holder(slot: &KernelMap<u32, u32>) -> Result<Option<TraceHolder>, DatapathError> {
+    let program = slot.get(&0)?;
+    Ok(program.map(|program| TraceHolder { program, process: process_of(program) }))
 }
 
 fn running(instance: &Instance) -> Result<ProgramInfo, DatapathError> {

@@ -46,8 +46,16 @@ pub struct TracedPacket {
     pub backend: Option<TracedBackend>,
     /// Where it was sent next, if it was sent.
     pub next_hop: Option<TracedHop>,
-    /// What was done, in the word for it.
-    pub verdict: &'static str,
+    /// What was done; `None` for what this version does not know.
+    pub verdict: Option<Verdict>,
+}
+
+impl TracedPacket {
+    /// The word for what was done.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.verdict.map_or("unknown", Verdict::word)
+    }
 }
 
 /// A backend that was chosen.
@@ -112,7 +120,7 @@ impl Names {
                 hardware_address: found.next_hop,
                 interface: self.interface(found.egress),
             }),
-            verdict: Verdict::ALL.get(found.verdict as usize).map_or("unknown", |verdict| verdict.word()),
+            verdict: Verdict::ALL.get(found.verdict as usize).copied(),
         })
     }
 

@@ -75,7 +75,7 @@ impl<'a> Tracer<'a> {
         if !datapath.is_writable() {
             return Err(DatapathError::of_io("trace packets", io::ErrorKind::PermissionDenied.into()));
         }
-        let object = object::trace_bytes()?;
+        let object = object::TRACER.bytes()?;
         let meta = meta_of(&instance.maps(), Access::Read)
             .map_err(|error| missing(error, instance.folder(), instance.name()))?;
         let sizes = Sizes { rows: meta.rows, processors: meta.processors };

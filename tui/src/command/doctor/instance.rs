@@ -1,6 +1,9 @@
-//! What is pinned of the instances of this host, and what becomes of packets.
+//! What is pinned of the instances of this host, and who is at them.
 
-use maglev_probe::survey::{Phase, Pins};
+use maglev_probe::{
+    survey::{Phase, Pins, Traced},
+    trace::TraceHolder,
+};
 
 use super::{
     finding::{Found, Judgement},
@@ -202,53 +205,31 @@ pub(super) fn network_namespace(scene: &Scene) -> Vec<Found> {
     })
 }
 
-/// The verdicts that drop packets, and how each is mended.
-const DROPS: &[(&str, &str)] = &[
-    ("no-backend", "undrain or add a backend: `maglev-top backend undrain --service S NAME`"),
-    ("backend-gone", "see `state-version`; any change derives everything anew"),
-    ("no-route", "see `route`"),
-    ("no-neighbour", "see `neighbour`"),
-    ("forwarding-off", "see `forwarding`"),
-    ("too-big", "see `packet-size`"),
-    ("not-on-segment", "`forwarding = \"ipip\"` for backends behind a router"),
-    ("no-headroom", "another driver, or attach-mode = \"generic\""),
-    ("inconsistent", "see `state-version`; any change derives everything anew"),
-];
-
-pub(super) fn drops(scene: &Scene) -> Vec<Found> {
-    scene
-        .subjects
-        .iter()
-        .filter(|subject| !subject.verdicts.is_empty())
-        .flat_map(|subject| {
-            let found = judge_drops(&subject.verdicts);
-            found.into_iter().map(|judgement| judgement.about(subject.name.clone()))
-        })
-        .collect()
+pub(super) fn trace(scene: &Scene) -> Vec<Found> {
+    of_each(scene, judge_trace)
 }
 
-/// What is dropped now; what was dropped before is told, and is no fault any more.
-fn judge_drops(verdicts: &[(&str, u64, u64)]) -> Vec<Judgement> {
-    let dropping = DROPS.iter().filter_map(|(word, mend)| {
-        let (_, before, after) = verdicts.iter().find(|(found, ..)| found == word)?;
-        let now = after.checked_sub(*before).filter(|now| *now != 0)?;
-        Some(Judgement::warning(
-            format!("packets are being dropped as {word}: {now} while doctor looked, {after} in all"),
-            *mend,
-        ))
-    });
-    let found: Vec<Judgement> = dropping.collect();
-    if !found.is_empty() {
-        return found;
-    }
-    let past: Vec<String> = DROPS
-        .iter()
-        .filter_map(|(word, _)| verdicts.iter().find(|(found, ..)| found == word))
-        .filter(|(_, _, after)| *after != 0)
-        .map(|(word, _, after)| format!("{after} {word}"))
-        .collect();
-    let past = if past.is_empty() { String::new() } else { format!("; in all: {}", past.join(", ")) };
-    vec![Judgement::ok(format!("no packet was dropped while doctor looked{past}"))]
+fn judge_trace(pins: &Pins) -> Judgement {
+    let TraceHolder { program, process } = match pins.traced {
+        Traced::Unknown => {
+            return Judgement::skipped(
+                "whether somebody traces it takes CAP_SYS_ADMIN, and a program of this version",
+            );
+        }
+        Traced::ByNobody => return Judgement::ok("nobody traces it"),
+        Traced::By(holder) => holder,
+    };
+    let who = process.map_or_else(|| "somebody".to_owned(), |process| format!("process {process}"));
+    let mend = process.map_or_else(
+        || format!("`bpftool prog show id {program}` names whose it is; the trace ends with that process"),
+        |process| format!("`ps -p {process}` says whose it is; the trace ends with that process"),
+    );
+    Judgement::warning(
+        format!(
+            "{who} traces it, with program {program}: packets take longer meanwhile, and nobody else can trace"
+        ),
+        mend,
+    )
 }
 
 fn list(names: &[String]) -> String {
@@ -272,6 +253,7 @@ mod tests {
             is_being_changed: false,
             tag: Some(7),
             program: Some(12),
+            traced: Traced::ByNobody,
             links: vec![PinnedLink { path: "/sys/fs/bpf/x".into(), interface: 3, program: 12 }],
             is_at_home: true,
         }
@@ -325,11 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn drops_of_the_past_are_told_and_those_of_now_warned_of() {
-        let past = judge_drops(&[("transmitted", 5, 9), ("no-neighbour", 3, 3)]);
-        assert_eq!(past.iter().map(|one| one.verdict).collect::<Vec<_>>(), [Verdict::Ok]);
-        assert!(past[0].found.contains("3 no-neighbour"), "{}", past[0].found);
-        let now = judge_drops(&[("no-neighbour", 3, 4), ("too-big", 0, 2), ("fragment", 1, 9)]);
-        assert_eq!(now.iter().map(|one| one.verdict).collect::<Vec<_>>(), [Verdict::Warning; 2]);
+    fn who_traces_is_told() {
+        let judge = |traced| judge_trace(&Pins { traced, ..healthy() });
+        assert_eq!(judge(Traced::Unknown).verdict, Verdict::Skipped);
+        assert_eq!(judge(Traced::ByNobody).verdict, Verdict::Ok);
+        let by = |process| judge(Traced::By(TraceHolder { program: 77, process }));
+        assert_eq!(by(Some(4321)).verdict, Verdict::Warning);
+        assert!(by(Some(4321)).found.contains("process 4321 traces it, with program 77"));
+        assert!(by(None).mend.is_some_and(|mend| mend.contains("id 77")));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use maglev_probe::trace::{TracedHop, TracedPacket};
 use serde::Serialize;
 
-use super::words::{explanation, flags, protocol};
+use crate::packet::{explanation, flags, protocol};
 
 /// What became of a packet.
 #[derive(Clone, Debug, Serialize)]
@@ -71,7 +71,7 @@ impl TraceLine {
             backend: packet.backend.as_ref().map(|backend| backend.name.clone()),
             backend_address: packet.backend.as_ref().map(|backend| backend.address.to_string()),
             next_hop: packet.next_hop.as_ref().map(HopLine::of),
-            verdict: packet.verdict,
+            verdict: packet.word(),
             explanation: explanation(packet),
         }
     }
