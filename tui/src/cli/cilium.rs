@@ -15,16 +15,16 @@ pub const DEFAULT_RUN_DIR: &str = "/var/run/cilium";
 #[command(next_help_heading = "On a Cilium node")]
 pub struct CiliumMonitor {
     /// The folder that Cilium's maps are pinned in; given, the monitor opens on them whatever else is running
-    #[arg(id = "monitor-pins", long, value_name = "DIR")]
+    #[arg(id = "monitor-pins", long = "pins", value_name = "DIR")]
     pub pins: Option<PathBuf>,
     /// Cilium's state on this node: its socket and its configuration
-    #[arg(id = "monitor-run-dir", long, value_name = "DIR")]
+    #[arg(id = "monitor-run-dir", long = "run-dir", value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
     /// Names of services: the output of `kubectl get services -A -o json`
-    #[arg(id = "monitor-names", long, value_name = "FILE")]
+    #[arg(id = "monitor-names", long = "names", value_name = "FILE")]
     pub names: Option<PathBuf>,
     /// Cilium's `maglev.hashSeed`, where the node does not tell it
-    #[arg(id = "monitor-seed", long, value_name = "BASE64", value_parser = seed)]
+    #[arg(id = "monitor-seed", long = "seed", value_name = "BASE64", value_parser = seed)]
     pub seed: Option<HashSeed>,
 }
 
