@@ -1,5 +1,7 @@
 //! How near the shares of a table are to those that the weights call for.
 
+pub mod chance;
+
 use crate::{
     seed::HashSeed,
     service::Service,

@@ -20,6 +20,10 @@ pub mod config;
 #[cfg(feature = "std")]
 pub mod drain;
 #[cfg(feature = "std")]
+pub mod elephant;
+#[cfg(feature = "std")]
+pub mod forecast;
+#[cfg(feature = "std")]
 pub mod health;
 #[cfg(feature = "model")]
 pub mod model;

@@ -148,6 +148,18 @@ fn a_theme_is_printed_and_can_be_used_as_a_file() {
     let file = folder.write("mine.toml", &text);
     let again = run(&["--theme", &file, "--print-theme"]);
     assert_eq!(String::from_utf8(again.stdout).unwrap(), text);
+    let preferences = folder.write("preferences.toml", "theme = \"solarized-light\"\n");
+    let preferred = |words: &[&str]| {
+        let output = Command::new(maglev_top())
+            .args(words)
+            .env("MAGLEV_TOP_PREFERENCES", &preferences)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let other = run(&["--theme", "solarized-light", "--print-theme"]);
+    assert_eq!(preferred(&["--print-theme"]), String::from_utf8(other.stdout).unwrap());
+    assert_eq!(preferred(&["--theme", "gruvbox", "--print-theme"]), text, "words come before preferences");
     let wrong = folder.write("wrong.toml", &text.replace("faint = ", "faintly = "));
     for theme in ["sunset", &wrong] {
         let output = run(&["--theme", theme, "--print-theme"]);

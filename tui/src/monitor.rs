@@ -9,6 +9,8 @@ pub mod command;
 pub mod cycle;
 pub mod data;
 pub mod dialog;
+pub mod forecast;
+
 pub mod history;
 pub mod host;
 pub mod key;
@@ -20,6 +22,8 @@ pub mod model;
 pub mod number;
 pub mod sampler;
 pub mod slots;
+pub mod stage;
+
 pub mod view;
 pub mod widget;
 

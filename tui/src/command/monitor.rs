@@ -155,9 +155,11 @@ fn print(look: &Look) -> Option<Result<ExitCode, Failure>> {
     look.print_config.then(print)
 }
 
-/// Prints the theme that would be used.
+/// Prints the theme that would be used; where neither words nor preferences name one, the first of those that the
+/// terminal's background chooses from.
 fn print_theme(look: &Look) -> Result<ExitCode, Failure> {
-    let name = look.theme.as_deref().unwrap_or(DEFAULT);
+    let preferred = if look.theme.is_some() { None } else { preferences()?.theme };
+    let name = look.theme.as_deref().or(preferred.as_deref()).unwrap_or(DEFAULT);
     let wrong = |error| Failure::Refused(format!("maglev-top: {error}"));
     let text = theme::text(name).map_err(wrong)?;
     Theme::parse(name, &text).map_err(wrong)?;

@@ -43,6 +43,18 @@ pub enum Action {
     Slower,
     /// Look more often.
     Faster,
+    /// Put a change with those that are to be made as one.
+    Stage,
+    /// What is staged.
+    Staged,
+    /// Take one from what is staged.
+    Unstage,
+    /// Take all of it.
+    Discard,
+    /// The next service that a change is made to.
+    NextPlan,
+    /// The one before.
+    PreviousPlan,
     /// Take the last change back.
     Undo,
     /// One up.
@@ -150,6 +162,10 @@ pub enum Context {
     Help,
     /// While a change is shown before it is made.
     Preview,
+    /// While one is shown that was asked for.
+    Asked,
+    /// While all that is staged is shown.
+    Staged,
     /// While something is typed.
     Form,
     /// While it is typed into one of several fields.
@@ -177,6 +193,8 @@ impl Context {
             Self::Processors => "CPUs",
             Self::Help => "help",
             Self::Preview => "before a change",
+            Self::Asked => "before a change that was asked for",
+            Self::Staged => "before staged changes",
             Self::Form => "where something is typed",
             Self::Fields => "among several fields",
             Self::Search => "while searching",
@@ -198,6 +216,8 @@ impl Context {
             Self::Processors => "cpus",
             Self::Help => "help",
             Self::Preview => "preview",
+            Self::Asked => "asked",
+            Self::Staged => "staged",
             Self::Form => "form",
             Self::Fields => "fields",
             Self::Search => "search",
@@ -215,11 +235,11 @@ impl Context {
     /// Whether it is a part of the views: what has no key there is still in the palette.
     #[must_use]
     pub const fn has_palette(self) -> bool {
-        !self.is_typed_into() && !matches!(self, Self::Preview)
+        !self.is_typed_into() && !matches!(self, Self::Preview | Self::Asked | Self::Staged)
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -228,6 +248,8 @@ impl Context {
         Self::Events,
         Self::Processors,
         Self::Preview,
+        Self::Asked,
+        Self::Staged,
         Self::Form,
         Self::Fields,
         Self::Search,
@@ -318,8 +340,8 @@ const fn change(
 pub const BINDINGS: &[Binding] = {
     use Action as A;
     use Context::{
-        Always, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search, Services,
-        Slots, Views,
+        Always, Asked, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search,
+        Services, Slots, Staged, Views,
     };
     use KeyCode as K;
     const MEMBERS: &[Context] = &[Backends, Slots];
@@ -361,6 +383,13 @@ pub const BINDINGS: &[Binding] = {
         change(A::UndrainMachine, &[letter('E')], MEMBERS, "", "end its drain in every service"),
         change(A::RemoveMachine, &[letter('X')], MEMBERS, "", "remove it from every service"),
         change(A::Undo, &[letter('u')], &[Views], "undo", "take the last change back, then the one before"),
+        change(
+            A::Staged,
+            &[letter('p')],
+            &[Views],
+            "",
+            "what is staged: look at it, and make it as one change",
+        ),
         binding(
             A::NextColouring,
             &[letter('c')],
@@ -403,6 +432,25 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Last, &[code(K::End), letter('G')], MOVING, "", "the last"),
         binding(A::NextField, &[code(K::Tab), code(K::Right)], &[Preview], "next", "the next button"),
         binding(A::PreviousField, &[code(K::BackTab), code(K::Left)], &[Preview], "", "the button before"),
+        binding(A::NextPlan, &[letter(']')], &[Preview], "", "the next service that it changes"),
+        binding(A::PreviousPlan, &[letter('[')], &[Preview], "", "the service before"),
+        binding(
+            A::Stage,
+            &[letter('s')],
+            &[Asked],
+            "stage",
+            "stage it, to make it together with others as one change",
+        ),
+        binding(A::Up, &[code(K::Up), letter('k')], &[Staged], "", "the staged change above"),
+        binding(A::Down, &[code(K::Down), letter('j')], &[Staged], "", "the one below"),
+        binding(
+            A::Unstage,
+            &[letter('x'), code(K::Delete)],
+            &[Staged],
+            "unstage",
+            "take the chosen change from what is staged",
+        ),
+        binding(A::Discard, &[letter('X')], &[Staged], "discard", "take everything from what is staged"),
         binding(A::NextField, &[code(K::Tab)], &[Fields], "next", "the next field"),
         binding(A::PreviousField, &[code(K::BackTab)], &[Fields], "", "the field before"),
         binding(A::NextSpare, &[code(K::Down)], &[Fields], "offer", "the next backend on offer"),

@@ -13,13 +13,13 @@ pub struct Colours {
 impl Colours {
     /// Gives numbers to the names in a sample that have none. Those that have one keep it.
     pub fn add(&mut self, sample: &Sample) {
-        let mut names: Vec<&str> = sample
-            .services
-            .iter()
-            .flat_map(|service| &service.backends)
-            .map(|backend| backend.name.as_str())
-            .filter(|name| !self.numbers.contains_key(*name))
-            .collect();
+        let backends = sample.services.iter().flat_map(|service| &service.backends);
+        self.add_names(backends.map(|backend| backend.name.as_str()).collect());
+    }
+
+    /// Gives numbers to those of these names that have none.
+    pub fn add_names(&mut self, mut names: Vec<&str>) {
+        names.retain(|name| !self.numbers.contains_key(*name));
         names.sort_by_cached_key(|name| natural(name));
         names.dedup();
         for name in names {

@@ -16,6 +16,8 @@ use super::{
     keymap::Keymap,
     message::Sampled,
     number,
+    slots::what_if::WhatIf,
+    stage::Stage,
 };
 use crate::source::{Identity, ServiceChanges};
 
@@ -47,6 +49,10 @@ pub struct Data {
     pub half_blocks: bool,
     /// What can be taken back, the latest last.
     pub undos: Vec<Undo>,
+    /// Changes that wait to be made as one.
+    pub stage: Stage,
+    /// What the change that is shown would make of the slots on screen.
+    pub what_if: Option<WhatIf>,
     /// No samples are taken.
     pub frozen: bool,
     /// How often samples are taken.
@@ -142,6 +148,8 @@ impl Data {
             size: Size::new(80, 24),
             half_blocks,
             undos: Vec::new(),
+            stage: Stage::default(),
+            what_if: None,
             frozen: false,
             interval,
             late: Duration::ZERO,

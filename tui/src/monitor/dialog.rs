@@ -69,8 +69,10 @@ pub enum Answer {
 
 impl Dialog {
     /// The contexts of every dialog.
-    pub const CONTEXTS: [&[Context]; 6] = [
-        Preview::CONTEXTS,
+    pub const CONTEXTS: [&[Context]; 8] = [
+        Preview::CONTEXTS[0],
+        Preview::CONTEXTS[1],
+        Preview::CONTEXTS[2],
         AddForm::CONTEXTS,
         WeightForm::CONTEXTS,
         SearchForm::CONTEXTS,
@@ -82,7 +84,7 @@ impl Dialog {
     #[must_use]
     pub const fn contexts(&self) -> &'static [Context] {
         match self {
-            Self::Preview(_) => Preview::CONTEXTS,
+            Self::Preview(preview) => preview.contexts(),
             Self::Add(_) => AddForm::CONTEXTS,
             Self::Weight(_) => WeightForm::CONTEXTS,
             Self::Search(_) => SearchForm::CONTEXTS,
@@ -232,6 +234,29 @@ fn of_machine(data: &Data, address: IpAddr, make: fn(String) -> Change) -> Vec<S
         .map(|service| ServiceChanges { service: service.name.clone(), changes: changes_of(service) })
         .filter(|one| !one.changes.is_empty())
         .collect()
+}
+
+/// All that is staged, to be made as one; first it is shown.
+pub fn for_stage(data: &mut Data) -> Outcome {
+    if let Some(reason) = &data.identity.read_only {
+        let text = format!("read-only: {reason}");
+        data.say(NoticeTone::Warning, text);
+        return Outcome::Done;
+    }
+    let staged = data.stage.changes().len();
+    if let Some(preview) = Preview::of_stage(data) {
+        return Outcome::Ask(Box::new(Dialog::Preview(preview)));
+    }
+    let text = if staged == 0 {
+        format!(
+            "nothing is staged: {} stages a change where it is shown first",
+            data.keymap.first(Action::Stage)
+        )
+    } else {
+        "nothing that was staged fits what there is now: it is discarded".to_owned()
+    };
+    data.say(NoticeTone::Warning, text);
+    Outcome::Done
 }
 
 /// What takes the last change back; first it is shown.

@@ -65,6 +65,19 @@ impl Track {
         self.rates.iter().skip(self.rates.len().saturating_sub(count)).copied()
     }
 
+    /// How many packets a second it gets more of late than before: over the last eight rates, beside the eight before
+    /// them; `None` where there are none to compare.
+    #[must_use]
+    pub fn trend(&self) -> Option<f64> {
+        let mean = |skipped: usize| {
+            let known = self.rates.iter().rev().skip(skipped).take(8).flatten();
+            let (sum, count) =
+                known.fold((0.0, 0.0), |(sum, count), rates| (sum + rates.packets, count + 1.0));
+            (count > 0.0).then(|| sum / count)
+        };
+        Some(mean(0)? - mean(8)?)
+    }
+
     fn push(&mut self, rates: Option<Rates>, missing: usize) {
         for entry in std::iter::repeat_n(None, missing.min(KEPT)).chain([rates]) {
             if self.rates.len() == KEPT {
@@ -207,6 +220,20 @@ mod tests {
         assert_eq!(rate(10, 30, Duration::from_secs(2)), Some(10.0));
         assert_eq!(rate(30, 10, second), None);
         assert_eq!(rate(10, 30, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_trend_is_the_last_rates_beside_the_ones_before() {
+        let of = |packets| Some(Rates { packets, ..Rates::default() });
+        let mut track = Track::default();
+        for _ in 0..8 {
+            track.push(of(100.0), 0);
+        }
+        assert_eq!(track.trend(), None, "there is nothing before");
+        track.push(of(180.0), 0);
+        assert_eq!(track.trend(), Some(10.0));
+        track.push(None, 0);
+        assert_eq!(track.trend(), Some((180.0 + 600.0) / 7.0 - 100.0));
     }
 
     #[test]

@@ -53,6 +53,14 @@ impl Keymap {
         keys.join(" ")
     }
 
+    /// The first key for an action, as it is shown; the action's name where it has none.
+    #[must_use]
+    pub fn first(&self, action: Action) -> String {
+        let binding = BINDINGS.iter().find(|binding| binding.action == action);
+        let key = binding.and_then(|binding| self.keys(binding).first().map(ToString::to_string));
+        key.or_else(|| binding.map(Binding::name)).unwrap_or_default()
+    }
+
     /// The binding of a key where those contexts hold, the first one first.
     #[must_use]
     pub fn find(&self, event: KeyEvent, contexts: &[Context]) -> Option<&'static Binding> {

@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, time::Duration};
 
-use super::{colours::natural, data::step, matching::holds};
+use super::{colours::natural, data::step, matching::holds, widget::table::Sorted};
 
 /// How long after the last step rows keep their places: what one is about to choose does not move from under the hand.
 const HELD: Duration = Duration::from_secs(3);
@@ -41,6 +41,7 @@ pub struct List {
     filter: String,
     sorted: Option<&'static str>,
     reversed: bool,
+    descending: bool,
     titles: Vec<&'static str>,
     shown: Vec<String>,
     all: usize,
@@ -59,6 +60,12 @@ impl List {
     #[must_use]
     pub fn shows(&self, name: &str) -> bool {
         self.shown.iter().any(|shown| shown == name)
+    }
+
+    /// The column that rows are sorted by, and which way; `None` where they stand in their own order.
+    #[must_use]
+    pub fn sorted(&self) -> Option<Sorted> {
+        self.sorted.map(|title| Sorted { title, descending: self.descending })
     }
 
     /// The words that every row shown holds.
@@ -119,6 +126,9 @@ impl List {
         if let Some(order) = orders.iter().find(|order| Some(order.title) == self.sorted) {
             let mut valued: Vec<(Value, Listed<Row>)> =
                 rows.into_iter().map(|row| ((order.value)(&row.row), row)).collect();
+            // Numbers come with the largest first, words with the first letter.
+            let numbers = matches!(valued.first(), Some((Value::Number(_), _)));
+            self.descending = numbers != self.reversed;
             valued.sort_by(|(one, _), (other, _)| compare(one, other, self.reversed));
             rows = valued.into_iter().map(|(_, row)| row).collect();
         } else if self.reversed {
@@ -194,9 +204,12 @@ mod tests {
             list.sort_by_next();
             assert_eq!(refresh(&mut list, &ROWS, 0), wanted);
             assert_eq!(list.note(), note);
+            let sorted = list.sorted().map(|sorted| (sorted.title, sorted.descending));
+            assert_eq!(sorted, note.strip_prefix("by ").map(|title| (title, title == "RATE")));
         }
         list.reverse();
         assert_eq!(refresh(&mut list, &ROWS, 0), "b10 b9 b1 a1");
+        assert!(list.sorted().unwrap().descending);
         list.sort_by("rate");
         list.reverse();
         assert_eq!(refresh(&mut list, &ROWS, 0), "b10 b1 a1 b9", "what is not known stands last");

@@ -20,7 +20,11 @@ use super::{
     },
     list::List,
     message::{Effect, Message, Order},
-    slots::{search, view::SlotsView},
+    slots::{
+        search,
+        view::SlotsView,
+        what_if::{Split, WhatIf},
+    },
     view::{
         Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
         processors::Processors, services::Services,
@@ -108,7 +112,7 @@ impl Model {
             }
             Message::Planned(id, result) => {
                 if let Some(Dialog::Preview(preview)) = &mut self.dialog {
-                    preview.planned(id, result, &self.data);
+                    preview.planned(id, result, &mut self.data);
                 }
             }
             Message::Executed(id, result) => {
@@ -129,6 +133,9 @@ impl Model {
         match made.undo {
             Undoing::Forward(undo) => self.data.remember(undo),
             Undoing::Back(undo) => self.data.undos.retain(|other| *other != undo),
+        }
+        if made.staged {
+            self.data.stage.clear();
         }
         let words = if self.data.frozen {
             format!("{}; the picture is frozen and older than that", made.words)
@@ -240,6 +247,7 @@ impl Model {
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
             Action::Undo => dialog::for_undo(&mut self.data),
+            Action::Staged => dialog::for_stage(&mut self.data),
             Action::Filter => match self.shown().list() {
                 Some(list) => {
                     let service = self.data.service.as_deref().unwrap_or_default();
@@ -409,7 +417,17 @@ impl Model {
         self.active = view;
     }
 
+    /// What the change that is shown would make of the slots, where these are on screen and there is room for both.
+    fn what_if(&self) -> Option<WhatIf> {
+        let Some(Dialog::Preview(preview)) = &self.dialog else { return None };
+        let shown =
+            self.active == ViewName::Slots && Split::of(chrome::Layout::of(self.data.size).content).is_some();
+        let what_if = preview.what_if(&self.data).filter(|_| shown)?;
+        (self.data.service.as_ref() == Some(&what_if.plan.service)).then_some(what_if)
+    }
+
     fn refresh(&mut self) {
+        self.data.what_if = self.what_if();
         let (component, data) = self.component();
         component.refresh(data);
     }

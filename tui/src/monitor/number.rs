@@ -48,6 +48,16 @@ pub fn short(value: f64) -> String {
     }
 }
 
+/// A number with its sign, in at most six characters: `+12.3k`, `-7`, `0`.
+#[must_use]
+pub fn signed(value: f64) -> String {
+    match short(value.abs()) {
+        zero if zero == "0" => zero,
+        number if value < 0.0 => format!("-{number}"),
+        number => format!("+{number}"),
+    }
+}
+
 /// A rate that may not be known: there was no sample before, or the count began anew.
 #[must_use]
 pub fn rate(value: Option<f64>) -> String {
@@ -105,6 +115,7 @@ mod tests {
                 "1000000P"
             ]
         );
+        assert_eq!([12_345.0, -7.0, -0.001, 0.0].map(signed), ["+12.3k", "-7.0", "0", "0"]);
         assert_eq!(percent(1.0, 3.0), "33.3%");
         assert_eq!(percent(0.0, 0.0), "-");
     }

@@ -7,4 +7,5 @@ pub mod raster;
 pub mod search;
 pub mod story;
 pub mod view;
+pub mod what_if;
 pub mod window;

@@ -9,5 +9,6 @@ mod palette;
 mod rates;
 mod search;
 mod snapshots;
+mod staging;
 mod support;
 mod walk;

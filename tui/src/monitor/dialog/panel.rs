@@ -84,5 +84,8 @@ pub fn draw(
         let text = if button.focused { format!("[>{words}<]") } else { format!("[ {words} ]") };
         spans.extend([span(text, style), Span::raw("  ")]);
     }
-    line(Line::from(spans).centered(), bottom, buffer);
+    // Where they are too wide, the first one stays whole.
+    let row = Line::from(spans);
+    let row = if row.width() <= usize::from(bottom.width) { row.centered() } else { row };
+    line(row, bottom, buffer);
 }

@@ -1,30 +1,23 @@
 //! A change, shown before it is made: what it moves, and what of that had to move. Cancel has the focus.
 
-use std::net::IpAddr;
+mod draw;
 
-use maglev_core::{change::Change, plan::Plan, service::BackendState};
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Line};
+use std::{net::IpAddr, sync::Arc};
 
-use super::{
-    Answer,
-    panel::{self, Button},
-};
+use maglev_core::{change::Change, plan::Plan};
+
+use super::{Answer, Dialog};
 use crate::{
     monitor::{
         action::{Action, Context},
-        colours::natural,
-        data::{Data, Undo, service_of, verb_of, words_of},
+        data::{Data, NoticeTone, Undo, service_of, verb_of, words_of},
+        forecast::Load,
         message::Order,
-        number::{count, percent, several, short},
-        view::backends::{drain_words, mark},
-        widget::text::{span, wrap},
+        number::{count, several},
+        slots::what_if::WhatIf,
     },
     source::{ChangeRequest, ServiceChanges, SourceError},
-    terminal::look::Look,
 };
-
-/// How wide its sentences are at most.
-const WIDTH: u16 = 66;
 
 /// A change before it is made.
 #[derive(Clone, Debug)]
@@ -34,29 +27,46 @@ pub struct Preview {
     inverse: Vec<ServiceChanges>,
     /// The machine that all of it is done to, if it is one.
     machine: Option<IpAddr>,
-    /// The change that it takes back, if that is what it is for.
-    undoes: Option<Undo>,
+    origin: Origin,
     /// The services that it leaves without an active backend.
     last_active: Vec<String>,
     /// Of what was asked of the source, this is what an answer is expected to.
     awaited: u64,
-    stage: Stage,
+    phase: Phase,
     focus: Focus,
     note: Option<String>,
 }
 
+/// What it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
+enum Origin {
+    /// It was asked for.
+    Asked,
+    /// It takes that change back.
+    Undo(Undo),
+    /// It is all that is staged; one of it is chosen.
+    Stage { chosen: usize },
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
     /// The plan is being worked out.
     Planning,
     /// The state is another than the one on screen: the plan waits for the next sample.
     Behind,
     /// It is there, service by service.
-    Planned(Vec<Plan>),
+    Planned(Vec<Planned>),
     /// The change is being made.
-    Executing(Vec<Plan>),
+    Executing(Vec<Planned>),
     /// It does not go, and why.
     Refused(String),
+}
+
+/// What it moves in one service.
+#[derive(Clone, Debug)]
+struct Planned {
+    plan: Arc<Plan>,
+    load: Load,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +83,8 @@ pub struct Made {
     pub words: String,
     /// Which way it went.
     pub undo: Undoing,
+    /// Whether it was all that was staged.
+    pub staged: bool,
 }
 
 /// Which way a change went.
@@ -85,8 +97,22 @@ pub enum Undoing {
 }
 
 impl Preview {
+    /// The contexts of one that was asked for, of one that takes a change back, and of all that is staged.
+    pub const CONTEXTS: [&'static [Context]; 3] = [
+        &[Context::Asked, Context::Preview, Context::Always],
+        &[Context::Preview, Context::Always],
+        &[Context::Staged, Context::Preview, Context::Always],
+    ];
+
     /// The contexts that its keys are looked up in.
-    pub const CONTEXTS: &'static [Context] = &[Context::Preview, Context::Always];
+    #[must_use]
+    pub const fn contexts(&self) -> &'static [Context] {
+        match self.origin {
+            Origin::Asked => Self::CONTEXTS[0],
+            Origin::Undo(_) => Self::CONTEXTS[1],
+            Origin::Stage { .. } => Self::CONTEXTS[2],
+        }
+    }
 
     /// For those changes to the service of that name; `None` where there is no such service.
     #[must_use]
@@ -124,25 +150,49 @@ impl Preview {
             request: ChangeRequest { services, force: false, state_version: None },
             inverse,
             machine: <[IpAddr; 1]>::try_from(addresses).ok().map(|[address]| address),
-            undoes: None,
+            origin: Origin::Asked,
             last_active,
             awaited: 0,
-            stage: Stage::Planning,
+            phase: Phase::Planning,
             focus: Focus::Cancel,
             note: None,
         })
     }
 
+    /// For all that is staged, as it fits by now; `None` where nothing is, or nothing fits.
+    #[must_use]
+    pub fn of_stage(data: &mut Data) -> Option<Self> {
+        let services = data.sample.as_ref().map_or(&[][..], |sample| &sample.services);
+        let gone = data.stage.forget_what_is_gone(services);
+        if data.stage.changes().is_empty() {
+            return None;
+        }
+        let moved_on = data.stage.planned_on(data.sample.as_ref().map(|sample| sample.state_version));
+        let mut notes = Vec::new();
+        if !gone.is_empty() {
+            notes.push(format!("Left out, for it does not fit what there is now: {}.", gone.join(", ")));
+        }
+        if moved_on {
+            notes.push(
+                "The state changed since this was staged: what stands here is the plan as it is now."
+                    .to_owned(),
+            );
+        }
+        let note = (!notes.is_empty()).then(|| notes.join(" "));
+        let preview = Self::of_services(data, data.stage.services())?;
+        Some(Self { origin: Origin::Stage { chosen: 0 }, note, ..preview })
+    }
+
     /// The same, to take `undo` back.
     #[must_use]
     pub fn undoing(mut self, undo: Undo) -> Self {
-        self.undoes = Some(undo);
+        self.origin = Origin::Undo(undo);
         self
     }
 
     /// Asks for the plan. Cancel has the focus, whatever had it before.
     pub(super) fn ask(&mut self, data: &mut Data) -> Order {
-        self.stage = Stage::Planning;
+        self.phase = Phase::Planning;
         self.focus = Focus::Cancel;
         self.awaited = data.next_request();
         self.request.state_version = data.sample.as_ref().map(|sample| sample.state_version);
@@ -179,19 +229,45 @@ impl Preview {
     /// The change, in words.
     #[must_use]
     pub fn words(&self) -> String {
+        let changes = self.changes().count() as u64;
+        if matches!(self.origin, Origin::Stage { .. }) {
+            return several(changes, "staged change", "staged changes");
+        }
         if let Some(one) = self.only_service() {
             let changes: Vec<String> = one.changes.iter().map(words_of).collect();
             return changes.join(", ");
         }
-        let verb = self.changes().next().map_or("change", |(_, change)| verb_of(change));
-        let what = self.machine.map_or_else(|| "backends".to_owned(), |address| address.to_string());
-        format!("{verb} {what} in {} services", self.request.services.len())
+        let services = self.request.services.len();
+        let mut verbs = self.changes().map(|(_, change)| verb_of(change));
+        let first = verbs.next().unwrap_or("change");
+        match self.machine.filter(|_| verbs.all(|verb| verb == first)) {
+            Some(address) => format!("{first} {address} in {services} services"),
+            None => format!("{} in {services} services", several(changes, "change", "changes")),
+        }
+    }
+
+    /// What it moves, service by service, once that is known.
+    fn planned_services(&self) -> &[Planned] {
+        match &self.phase {
+            Phase::Planned(planned) | Phase::Executing(planned) => planned,
+            Phase::Planning | Phase::Behind | Phase::Refused(_) => &[],
+        }
+    }
+
+    /// What it would make of the slots of the chosen service; of the first one that it is about where it is not about
+    /// that one.
+    #[must_use]
+    pub fn what_if(&self, data: &Data) -> Option<WhatIf> {
+        let planned = self.planned_services();
+        let chosen = planned.iter().find(|one| Some(&one.plan.service) == data.service.as_ref());
+        let Planned { plan, load } = chosen.or(planned.first())?;
+        Some(WhatIf { words: self.words(), plan: Arc::clone(plan), load: load.clone() })
     }
 
     /// Whether its button can be pressed.
     #[must_use]
     pub fn ready(&self) -> bool {
-        matches!(self.stage, Stage::Planned(_)) && (self.last_active.is_empty() || self.request.force)
+        matches!(self.phase, Phase::Planned(_)) && (self.last_active.is_empty() || self.request.force)
     }
 
     pub(super) fn act(&mut self, action: Action, data: &mut Data) -> Answer {
@@ -199,15 +275,26 @@ impl Preview {
             Action::Cancel => return self.cancel(data),
             Action::NextField => self.focus = self.step(1),
             Action::PreviousField => self.focus = self.step(self.stops().len() - 1),
+            Action::NextPlan => self.look_at(data, 1),
+            Action::PreviousPlan => self.look_at(data, self.request.services.len() - 1),
+            Action::Stage => return self.stage(data),
+            Action::Up => self.choose(|chosen| chosen.saturating_sub(1)),
+            Action::Down => self.choose(|chosen| chosen + 1),
+            Action::Unstage => return self.unstage(data),
+            Action::Discard => {
+                data.stage.clear();
+                data.say(NoticeTone::Good, "what was staged is discarded; nothing was changed");
+                return Answer::Close;
+            }
             Action::Force if !self.last_active.is_empty() => self.request.force = !self.request.force,
             Action::Accept => match self.focus {
                 Focus::Cancel => return self.cancel(data),
                 Focus::Force => self.request.force = !self.request.force,
                 Focus::Act if self.ready() => {
-                    let Stage::Planned(plans) = std::mem::replace(&mut self.stage, Stage::Planning) else {
+                    let Phase::Planned(planned) = std::mem::replace(&mut self.phase, Phase::Planning) else {
                         return Answer::Stay;
                     };
-                    self.stage = Stage::Executing(plans);
+                    self.phase = Phase::Executing(planned);
                     self.awaited = data.next_request();
                     return Answer::Order(Order::Execute(self.awaited, self.request.clone()));
                 }
@@ -220,10 +307,73 @@ impl Preview {
 
     fn cancel(&self, data: &mut Data) -> Answer {
         // What cannot be taken back any more must not stand in the way of what was done before it.
-        if let (Some(undo), Stage::Refused(_)) = (&self.undoes, &self.stage) {
+        if let (Origin::Undo(undo), Phase::Refused(_)) = (&self.origin, &self.phase) {
             data.undos.retain(|other| other != undo);
         }
         Answer::Close
+    }
+
+    /// Puts it with what waits, and does nothing else.
+    fn stage(&mut self, data: &mut Data) -> Answer {
+        if matches!(self.phase, Phase::Executing(_)) {
+            return Answer::Stay;
+        }
+        let sample = data.sample.as_ref();
+        let services = sample.map_or(&[][..], |sample| &sample.services);
+        let version = sample.map(|sample| sample.state_version);
+        match data.stage.add(services, &self.request.services, version) {
+            Ok(()) => {
+                let waiting = several(data.stage.changes().len() as u64, "change waits", "changes wait");
+                let key = data.keymap.first(Action::Staged);
+                data.say(NoticeTone::Good, format!("staged: {}; {waiting}: {key}", self.words()));
+                Answer::Close
+            }
+            Err(error) => {
+                self.note = Some(format!("Not staged: {error}."));
+                Answer::Stay
+            }
+        }
+    }
+
+    fn choose(&mut self, step: impl Fn(usize) -> usize) {
+        let last = self.changes().count().saturating_sub(1);
+        if let Origin::Stage { chosen } = &mut self.origin {
+            *chosen = step(*chosen).min(last);
+        }
+    }
+
+    /// Takes the chosen change from what is staged; the rest is planned anew.
+    fn unstage(&self, data: &mut Data) -> Answer {
+        let (Origin::Stage { chosen }, false) = (&self.origin, matches!(self.phase, Phase::Executing(_)))
+        else {
+            return Answer::Stay;
+        };
+        let services = data.sample.as_ref().map_or(&[][..], |sample| &sample.services);
+        let left = data.stage.remove(*chosen, services);
+        let Some(mut rest) = Self::of_stage(data) else {
+            data.say(NoticeTone::Good, "nothing is staged any more; nothing was changed");
+            return Answer::Close;
+        };
+        if left > 1 {
+            rest.note = Some(format!(
+                "{} left with it: without it they do not fit.",
+                several(left as u64 - 1, "change", "changes")
+            ));
+        }
+        let chosen = *chosen;
+        rest.choose(|_| chosen);
+        Answer::Next(Box::new(Dialog::Preview(rest)))
+    }
+
+    /// Chooses the service that stands `steps` further on among those that it is about.
+    fn look_at(&self, data: &mut Data, steps: usize) {
+        let services = &self.request.services;
+        let at = services.iter().position(|one| Some(&one.service) == data.service.as_ref());
+        let next = at.map_or(0, |at| (at + steps) % services.len());
+        if let Some(one) = services.get(next) {
+            data.service = Some(one.service.clone());
+            data.keep_choice();
+        }
     }
 
     fn stops(&self) -> &'static [Focus] {
@@ -241,27 +391,36 @@ impl Preview {
     }
 
     /// Takes in a plan.
-    pub fn planned(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) {
-        if id != self.awaited || self.stage != Stage::Planning {
+    pub fn planned(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &mut Data) {
+        if id != self.awaited || !matches!(self.phase, Phase::Planning) {
             return;
         }
         match result {
-            Ok(plans) => self.stage = Stage::Planned(plans),
+            Ok(plans) => {
+                // One that is to be added has a colour of its own before it is there.
+                let names = plans.iter().flat_map(|plan| &plan.backends).map(|backend| backend.name.as_str());
+                data.colours.add_names(names.collect());
+                let planned = plans.into_iter().map(|plan| {
+                    let load = Load::of(&plan, data);
+                    Planned { plan: Arc::new(plan), load }
+                });
+                self.phase = Phase::Planned(planned.collect());
+            }
             Err(error) if error.stale => self.fall_behind(&error, data),
-            Err(error) => self.stage = Stage::Refused(error.message),
+            Err(error) => self.phase = Phase::Refused(error.message),
         }
     }
 
     /// Takes in what came of making the change.
     pub fn executed(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) -> Option<Made> {
-        if id != self.awaited || !matches!(self.stage, Stage::Executing(_)) {
+        if id != self.awaited || !matches!(self.phase, Phase::Executing(_)) {
             return None;
         }
         match result {
             Ok(plans) => return Some(self.made(&plans)),
             Err(error) if error.stale => self.fall_behind(&error, data),
             Err(error) => {
-                self.stage = Stage::Refused(error.message);
+                self.phase = Phase::Refused(error.message);
                 self.focus = Focus::Cancel;
             }
         }
@@ -271,17 +430,43 @@ impl Preview {
     fn fall_behind(&mut self, error: &SourceError, data: &Data) {
         self.focus = Focus::Cancel;
         if data.frozen {
-            self.stage = Stage::Refused(format!("{}; unfreeze first", error.message));
+            self.phase = Phase::Refused(format!("{}; unfreeze first", error.message));
         } else {
             self.note =
                 Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
-            self.stage = Stage::Behind;
+            self.phase = Phase::Behind;
         }
     }
 
-    /// Asks for the plan anew where it waited for a sample.
+    /// Looks at a new sample: where the state is another one, the plan is asked for anew, and that is said.
     pub fn sampled(&mut self, data: &mut Data) -> Option<Order> {
-        (self.stage == Stage::Behind).then(|| self.ask(data))
+        let version = data.sample.as_ref().map(|sample| sample.state_version);
+        let moved_on = self.request.state_version != version;
+        match &mut self.phase {
+            Phase::Behind => Some(self.ask(data)),
+            Phase::Planned(_) if moved_on && matches!(self.origin, Origin::Stage { .. }) => {
+                if let Some(anew) = Self::of_stage(data) {
+                    *self = anew;
+                    return Some(self.ask(data));
+                }
+                self.phase = Phase::Refused("nothing that was staged fits any more".to_owned());
+                self.focus = Focus::Cancel;
+                None
+            }
+            Phase::Planned(_) if moved_on => {
+                self.note = Some(
+                    "The state changed meanwhile: what stands here is the plan as it is now.".to_owned(),
+                );
+                Some(self.ask(data))
+            }
+            Phase::Planned(planned) => {
+                for one in planned {
+                    one.load = Load::of(&one.plan, data);
+                }
+                None
+            }
+            Phase::Planning | Phase::Executing(_) | Phase::Refused(_) => None,
+        }
     }
 
     fn made(&self, plans: &[Plan]) -> Made {
@@ -294,196 +479,12 @@ impl Preview {
             count(sum(|plan| plan.table_size)),
             count(sum(|plan| plan.minimum)),
         );
-        let undo = self.undoes.clone().map_or_else(
-            || Undoing::Forward(Undo { services: self.inverse.clone(), words: self.words() }),
-            Undoing::Back,
-        );
-        Made { words, undo }
-    }
-
-    /// What a backend that is to leave still carries.
-    fn at_stake(service: &str, change: &Change, data: &Data, look: &Look) -> Option<(String, Style)> {
-        let Change::Remove(name) = change else { return None };
-        let service = data.services().iter().find(|other| other.name == service)?;
-        let backend = service.backends.iter().find(|backend| backend.name == *name)?;
-        if let Some((words, safe)) = drain_words(service, backend) {
-            return Some((format!("It is {words}."), if safe { look.good() } else { look.warning() }));
-        }
-        let rates = data.history.service(&service.name)?.backend(name)?.latest()?;
-        let words =
-            format!("It gets {} packets a second. To lose none, drain it first.", short(rates.packets));
-        Some((words, look.warning()))
-    }
-
-    pub(super) fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
-        let width = WIDTH.min(area.width.saturating_sub(6)).max(10);
-        let mut lines: Vec<Line<'_>> = Vec::new();
-        let mut say = |text: &str, style| {
-            lines.extend(wrap(text, width).into_iter().map(|text| Line::from(span(text, style))));
-        };
-        if let Some(note) = &self.note {
-            say(note, look.warning());
-        }
-        let mut told = None;
-        for (service, change) in self.changes() {
-            // What is the same for all is said once.
-            if told.replace(consequence(change)) != Some(consequence(change)) {
-                say(consequence(change), look.text());
+        let undo = match &self.origin {
+            Origin::Undo(undo) => Undoing::Back(undo.clone()),
+            Origin::Asked | Origin::Stage { .. } => {
+                Undoing::Forward(Undo { services: self.inverse.clone(), words: self.words() })
             }
-            if let Some((words, style)) = Self::at_stake(service, change, data, look) {
-                let whose = if self.only_service().is_some() { "" } else { service };
-                let colon = if whose.is_empty() { "" } else { ": " };
-                say(&format!("{whose}{colon}{words}"), style);
-            }
-        }
-        match &self.stage {
-            Stage::Planning | Stage::Behind => say("Working out what it moves …", look.faint()),
-            Stage::Refused(reason) => say(&format!("This does not go: {reason}."), look.error()),
-            Stage::Planned(plans) | Stage::Executing(plans) => {
-                say(&moves(plans), look.heading());
-                if !self.last_active.is_empty() {
-                    let mark = if self.request.force { "[x]" } else { "[ ]" };
-                    let style = if self.focus == Focus::Force { look.selected() } else { look.warning() };
-                    let whose = if self.only_service().is_some() {
-                        String::new()
-                    } else {
-                        format!(" in {}", self.last_active.join(", "))
-                    };
-                    say(
-                        &format!(
-                            "No backend would be left{whose} that takes new connections: they would be dropped."
-                        ),
-                        look.warning(),
-                    );
-                    lines.push(span(format!("{mark} Space: do it nevertheless"), style).into());
-                }
-                // What has to be read stands above; rows give way when there are many.
-                let room = usize::from(area.height).saturating_sub(lines.len() + 6);
-                match plans.as_slice() {
-                    [plan] => lines.extend(table(plan, data, look, room)),
-                    plans => lines.extend(services(&self.request.services, plans, look, room)),
-                }
-            }
-        }
-        lines.push(Line::default());
-        let what = if self.undoes.is_some() { "Undo" } else { "Do it" };
-        let act = match self.stage {
-            Stage::Executing(_) => "…".to_owned(),
-            _ => format!("{what}: {}", self.words()),
         };
-        let mut buttons =
-            vec![Button { words: "Cancel".to_owned(), focused: self.focus == Focus::Cancel, enabled: true }];
-        if !matches!(self.stage, Stage::Refused(_)) {
-            buttons.push(Button { words: act, focused: self.focus == Focus::Act, enabled: self.ready() });
-        }
-        let undo = if self.undoes.is_some() { "Undo: " } else { "" };
-        let service = self.only_service().map_or_else(String::new, |one| format!(" ({})", one.service));
-        let title = format!("{undo}{}{service}", self.words());
-        panel::draw(&title, lines, &buttons, look, area, buffer);
+        Made { words, undo, staged: matches!(self.origin, Origin::Stage { .. }) }
     }
-}
-
-const fn consequence(change: &Change) -> &'static str {
-    match change {
-        Change::Add(_) => "It takes its share of the slots; connections that are there stay where they are.",
-        Change::Drain(_) => {
-            "It gets no new connections. Those that it has stay with it as long as they are used."
-        }
-        Change::Undrain(_) => "It gets its slots back, and new connections with them.",
-        Change::SetHealth(..) => "Its checks say so.",
-        Change::Remove(_) => "It leaves at once, and connections that it still has break.",
-        Change::SetWeight(..) => {
-            "Its share of the slots changes; connections that are there stay where they are."
-        }
-    }
-}
-
-fn moves(plans: &[Plan]) -> String {
-    let sum = |of: fn(&Plan) -> u32| plans.iter().map(of).sum::<u32>();
-    let (moved, size, minimum) =
-        (sum(|plan| plan.moved), sum(|plan| plan.table_size), sum(|plan| plan.minimum));
-    let excess = moved.saturating_sub(minimum);
-    format!(
-        "Moves {} of {} ({}). {} had to move, {} {} Maglev's own.",
-        several(u64::from(moved), "slot", "slots"),
-        count(u64::from(size)),
-        percent(f64::from(moved), f64::from(size)),
-        count(u64::from(minimum)),
-        count(u64::from(excess)),
-        if excess == 1 { "is" } else { "are" },
-    )
-}
-
-/// What the change does to each service.
-fn services(asked: &[ServiceChanges], plans: &[Plan], look: &Look, room: usize) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::from(span(
-        "  SERVICE         BACKEND            MOVES       OF  MINIMUM",
-        look.heading(),
-    ))];
-    let shown = if plans.len() + 1 > room { room.saturating_sub(2) } else { plans.len() };
-    for (one, plan) in asked.iter().zip(plans).take(shown) {
-        let service: String = one.service.chars().take(14).collect();
-        let names: Vec<&str> = one.changes.iter().map(Change::backend).collect();
-        let backend: String = names.join(" ").chars().take(14).collect();
-        let text = format!(
-            "  {service:<15} {backend:<15} {:>8} {:>8} {:>8}",
-            count(u64::from(plan.moved)),
-            count(u64::from(plan.table_size)),
-            count(u64::from(plan.minimum)),
-        );
-        lines.push(span(text, look.text()).into());
-    }
-    if shown < plans.len() {
-        lines.push(span(format!("  and {} more", plans.len() - shown), look.faint()).into());
-    }
-    lines
-}
-
-/// What the change does to each backend, those first that it does most to.
-fn table(plan: &Plan, data: &Data, look: &Look, room: usize) -> Vec<Line<'static>> {
-    let mut rows: Vec<_> = plan.backends.iter().collect();
-    rows.sort_by_cached_key(|row| natural(&row.name));
-    if rows.len() + 1 > room {
-        rows.sort_by_key(|row| std::cmp::Reverse(row.before.abs_diff(row.after)));
-    }
-    let mut lines =
-        vec![Line::from(span("  BACKEND         BEFORE           AFTER   CHANGE", look.heading()))];
-    let shown = if rows.len() + 1 > room { room.saturating_sub(2) } else { rows.len() };
-    let draining = |name: &str| {
-        data.services()
-            .iter()
-            .filter(|service| service.name == plan.service)
-            .flat_map(|service| &service.backends)
-            .any(|backend| backend.name == name && backend.state == BackendState::Draining)
-    };
-    for row in &rows[..shown] {
-        let share = |slots: u32| percent(f64::from(slots), f64::from(plan.table_size));
-        let change = i64::from(row.after) - i64::from(row.before);
-        let sign = if change < 0 { "-" } else { "+" };
-        let style = match change {
-            0 => look.faint(),
-            _ if change < 0 => look.draining(),
-            _ => look.good(),
-        };
-        let name: String = row.name.chars().take(12).collect();
-        lines.push(Line::from(vec![
-            mark(data.colours.number(&row.name), data.colours.letter(&row.name), look),
-            span(
-                format!(
-                    " {name:<12} {:>7} {:>6} {:>8} {:>6} ",
-                    count(u64::from(row.before)),
-                    share(row.before),
-                    count(u64::from(row.after)),
-                    share(row.after),
-                ),
-                look.text(),
-            ),
-            span(format!("{:>8}", format!("{sign}{}", count(change.unsigned_abs()))), style),
-            span(if draining(&row.name) { " draining" } else { "" }, look.draining()),
-        ]));
-    }
-    if shown < rows.len() {
-        lines.push(span(format!("  and {} more", rows.len() - shown), look.faint()).into());
-    }
-    lines
 }

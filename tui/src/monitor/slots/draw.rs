@@ -55,6 +55,12 @@ pub fn gutter(slots: usize, width: u16) -> u16 {
     if width < wanted + 20 { 0 } else { wanted }
 }
 
+/// The number of the slot that a row starts with, as wide as that.
+#[must_use]
+pub fn label(slot: u32, gutter: u16) -> String {
+    format!("{:>width$} ", count(u64::from(slot)), width = usize::from(gutter.saturating_sub(1)))
+}
+
 /// The pixels that there is room for, in columns and rows.
 #[must_use]
 pub fn pixels(area: Rect, slots: usize, half_blocks: bool) -> (u32, u32) {
@@ -123,9 +129,7 @@ pub fn draw(
         if gutter > 0 {
             let here = cursor.is_some_and(|(_, cursor_row)| cursor_row / in_cell == row / in_cell);
             let style = if here { look.accent() } else { look.faint() };
-            let label =
-                format!("{:>width$} ", count(u64::from(first.start)), width = usize::from(gutter - 1));
-            line(span(label, style), Rect { y, height: 1, ..area }, buffer);
+            line(span(label(first.start, gutter), style), Rect { y, height: 1, ..area }, buffer);
         }
         for (x, column) in (area.x + gutter..area.right()).zip(0..window.columns) {
             let Some(cell) = buffer.cell_mut((x, y)) else { continue };

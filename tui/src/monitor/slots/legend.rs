@@ -35,6 +35,12 @@ pub fn lines(
         Colouring::Hits => hits(scale, look),
         Colouring::Age => ages(look),
     };
+    flow(entries, width)
+}
+
+/// Entries one behind the other, in as many lines of that width as it takes.
+#[must_use]
+pub fn flow(entries: Vec<Vec<Span<'static>>>, width: u16) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = Vec::new();
     for entry in entries {
         let wide: usize = entry.iter().map(Span::width).sum();

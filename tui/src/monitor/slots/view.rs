@@ -14,6 +14,7 @@ use super::{
     raster::Raster,
     search::{self, Found},
     story::{NextInLine, Story},
+    what_if::{self, Split, WhatIf},
     window::Window,
 };
 use crate::{
@@ -53,15 +54,32 @@ struct Parts {
 }
 
 impl Parts {
+    /// Of the view as it is; where a change is shown beside it, the slots' part of it.
+    fn shown(area: Rect, data: &Data) -> Self {
+        let split = data.what_if.as_ref().and_then(|_| Split::of(area));
+        split.map_or_else(|| Self::of(area), |split| Self::beside(split.slots))
+    }
+
+    /// While a change is shown the slots as they would be come first.
+    fn beside(area: Rect) -> Self {
+        let legend = if area.height >= 12 { 3 } else { 2 };
+        Self::stacked(area, (1, 0, legend, 0))
+    }
+
     /// The heatmap has what is left; on small terminals the others leave, the least needed first.
     fn of(area: Rect) -> Self {
-        let (header, minimap, legend, story) = match area.height {
+        let heights = match area.height {
             0..3 => (0, 0, 0, 0),
             3..6 => (0, 0, 0, 1),
             6..12 => (1, 0, 1, 1),
             12..24 => (1, 1, 2, 2),
             _ => (1, 1, 2, 3),
         };
+        Self::stacked(area, heights)
+    }
+
+    /// One part below the other, the heatmap with what is left.
+    fn stacked(area: Rect, (header, minimap, legend, story): (u16, u16, u16, u16)) -> Self {
         let map = area.height - header - minimap - legend - story;
         let mut y = area.y;
         let mut next = |height: u16| {
@@ -207,8 +225,10 @@ impl Component for SlotsView {
         }
         let slots = &service.slots;
         self.cursor = self.cursor.min(Self::last(data));
-        let map = Parts::of(Layout::of(data.size).content).map;
-        let (columns, rows) = draw::pixels(map, slots.len(), data.half_blocks);
+        let map = Parts::shown(Layout::of(data.size).content, data).map;
+        // What would be is told by letters: each takes a cell.
+        let half_blocks = data.half_blocks && data.what_if.is_none();
+        let (columns, rows) = draw::pixels(map, slots.len(), half_blocks);
         let overview = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
         let before = self.raster.window;
         let window = match self.zoom {
@@ -251,7 +271,11 @@ impl Component for SlotsView {
             line(span(" no service", look.faint()), area, buffer);
             return;
         };
-        let parts = Parts::of(area);
+        let parts = Parts::shown(area, data);
+        if let Some(what_if) = &data.what_if {
+            self.draw_what_if(what_if, data, look, parts, buffer);
+            return;
+        }
         self.draw_header(data, look, parts.header, buffer);
         draw::draw(&self.raster, self.colouring, Some(self.cursor), data, look, parts.map, buffer);
         self.draw_minimap(look, parts.minimap, buffer);
@@ -267,6 +291,26 @@ impl Component for SlotsView {
 }
 
 impl SlotsView {
+    /// The slots as the change that is shown would leave them.
+    fn draw_what_if(&self, what_if: &WhatIf, data: &Data, look: &Look, parts: Parts, buffer: &mut Buffer) {
+        let window = self.raster.window;
+        let dot = look.either("·", "|");
+        let header = Line::from(vec![
+            span(" what if", look.accent()),
+            span(
+                format!(" {dot} {} {dot} letter {} ", what_if.words, count(u64::from(window.per_pixel))),
+                look.text(),
+            ),
+            span(format!("{dot} {} would move", count(u64::from(what_if.plan.moved))), look.draining()),
+        ]);
+        line(header, parts.header, buffer);
+        what_if::draw_map(what_if, window, self.cursor, data, look, parts.map, buffer);
+        let mut rest = parts.legend;
+        for text in what_if::legend(what_if, data, look, rest.width) {
+            rest = line(text, rest, buffer);
+        }
+    }
+
     fn draw_header(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
         let window = self.raster.window;
         let shown = window.shown();

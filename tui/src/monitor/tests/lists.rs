@@ -68,6 +68,70 @@ fn sorting_moves_rows_and_not_what_is_chosen() {
     assert_eq!(bench.model.data.backend.as_deref(), Some("b2"));
 }
 
+/// What stands under a heading, row by row: whole columns of text, by where the heading ends.
+fn column(bench: &Bench, title: &str) -> Vec<f64> {
+    let text = bench.text();
+    let lines: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
+    let headings = lines.iter().position(|line| line.iter().collect::<String>().contains("BACKEND")).unwrap();
+    let heading: String = lines[headings].iter().collect();
+    let end = heading[..heading.find(title).unwrap()].chars().count() + title.len();
+    let rows = lines[headings + 1..]
+        .iter()
+        .take_while(|line| line.get(1) == Some(&'■') || line.get(2) == Some(&'■'));
+    let cell = |line: &Vec<char>| -> String {
+        line[..end]
+            .iter()
+            .rev()
+            .take_while(|character| **character != ' ')
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect()
+    };
+    rows.map(|line| cell(line).trim_end_matches('%').replace(',', "").parse().unwrap()).collect()
+}
+
+#[test]
+fn every_column_can_be_sorted_by_and_is_marked() {
+    let mut bench = Bench::new(ViewName::Backends).after(20);
+    bench.resize(160, 30);
+    bench.press("jw<Backspace><Backspace><Backspace>250<Enter><Tab><Enter>");
+    bench.pass(12);
+    for title in ["SLOT%", "NEW%", "DUE%", "SLOTS"] {
+        bench
+            .press(&format!(":sort {title}<Enter>"))
+            .expect(&format!("▼{title}"))
+            .expect(&format!("by {title}"));
+        let falling = column(&bench, title);
+        assert!(falling.len() == 5 && falling.is_sorted_by(|one, next| one >= next), "{title}: {falling:?}");
+        bench.press("S").expect(&format!("▲{title}"));
+        let rising = column(&bench, title);
+        assert!(rising.is_sorted(), "{title}: {rising:?}");
+        assert_eq!(bench.model.data.backend.as_deref(), Some("b2"), "what is chosen stays chosen");
+    }
+    // Its packets have just grown most.
+    bench.press(":sort trend<Enter>").expect("TREND▼");
+    assert_eq!(backends(&bench)[0], "b2");
+    bench.press(":sort backend<Enter>").expect("BACKEND▲");
+}
+
+#[test]
+fn what_a_table_shows_it_can_be_sorted_by() {
+    for (view, titles) in [
+        ("1", "SERVICE ADDRESS PROT ACTIVE SLOTS SETTLING PKT/S BIT/S NEW/S HELD/S TREND"),
+        ("2", "BACKEND STATE WEIGHT SLOTS SLOT% PKT/S BIT/S NEW/S NEW% DUE% HELD/S TREND"),
+        ("4", "NR WHAT SERVICE BACKEND MOVED MINIMUM EXCESS WHO"),
+    ] {
+        let mut bench = Bench::new(ViewName::Backends).after(2);
+        bench.resize(200, 40).press(view);
+        let headings = bench.text().lines().nth(2).unwrap().replace("TIME UTC", "");
+        assert_eq!(headings.split_whitespace().collect::<Vec<_>>().join(" "), titles);
+        for title in titles.split(' ') {
+            bench.press(&format!(":sort {title}<Enter>")).expect(&format!("by {title}"));
+        }
+    }
+}
+
 #[test]
 fn a_dialogs_target_stays_while_rows_move_under_it() {
     let mut bench = Bench::new(ViewName::Backends).after(2);

@@ -98,7 +98,7 @@ fn dialogs() {
     snapshot("dialog-weight", bench.press("<Esc>w"));
     snapshot("dialog-palette", bench.press("<Esc>:dr"));
     snapshot("dialog-filter", bench.press("<Esc>s/b1"));
-    bench.press("<Esc>sssssssss");
+    bench.press("<Esc>ssssssssssss");
     bench.press("<Esc>gd<Tab><Enter>d<Esc>");
     for _ in 0..3 {
         bench.press("jd<Tab><Enter>");
@@ -108,6 +108,31 @@ fn dialogs() {
     snapshot("dialog-undo", &bench);
     bench.resize(40, 10);
     snapshot("dialog-undo-40x10", &bench);
+}
+
+#[test]
+fn what_a_change_would_do_beside_the_slots() {
+    let mut bench = Bench::new(ViewName::Slots).after(5);
+    bench.press("/b2<Enter>d");
+    for (width, height) in [(200, 50), (120, 40), (80, 24), (60, 16), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("what-if-{width}x{height}"), &bench);
+    }
+    bench.look = look(ColourDepth::None, Glyphs::Ascii);
+    bench.model.data.half_blocks = false;
+    bench.resize(80, 24);
+    snapshot("what-if-plain-ascii", &bench);
+}
+
+#[test]
+fn what_is_staged() {
+    let mut bench = Bench::new(ViewName::Backends).after(5);
+    bench.press("jdsjw<Backspace><Backspace><Backspace>250<Enter>s]dsp");
+    for (width, height) in [(120, 40), (80, 24), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("staged-{width}x{height}"), &bench);
+    }
+    snapshot("staged-slots", bench.press("<Esc>3").resize(120, 40).press("p"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 58] = [
+const KEYS: [&str; 60] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -64,6 +64,8 @@ const KEYS: [&str; 58] = [
     "<",
     ">",
     " ",
+    "p",
+    "X",
     "<C-f>",
     "<C-l>",
     "<Tab>",
@@ -71,13 +73,16 @@ const KEYS: [&str; 58] = [
 ];
 
 /// What random keys hit upon too seldom.
-const CHANGES: [&str; 6] = [
+const CHANGES: [&str; 9] = [
     "<Esc>2d<Tab><Enter>",
     "<Esc>e<Tab><Enter>",
     "<Esc>3a<Enter><Tab><Enter>",
     "<Esc>x<Tab><Enter>",
     "<Esc>u<Tab><Enter>",
     "<Esc>2w5<Enter><Tab><Enter>",
+    "<Esc>2jds",
+    "<Esc>2w9<Enter>s",
+    "<Esc>p<Tab><Enter>",
 ];
 
 fn check(bench: &Bench) {
@@ -105,6 +110,17 @@ fn check(bench: &Bench) {
         );
     }
     assert!(data.undos.len() <= 100);
+    for staged in data.stage.services() {
+        assert!(data.services().iter().any(|service| service.name == staged.service), "{}", staged.service);
+    }
+    if let Some(what_if) = &data.what_if {
+        assert!(bench.model.dialog().is_some(), "what would be is shown without its change");
+        assert_eq!(Some(&what_if.plan.service), data.service.as_ref());
+        assert_eq!(what_if.plan.after.len(), service.slots.len());
+    }
+    if !data.stage.changes().is_empty() && data.size.width >= 30 && data.size.height >= 3 {
+        assert!(bench.text().contains("STAGED"));
+    }
     for service in data.services() {
         assert!(
             service.slots.owner.iter().all(|owner| {
@@ -170,7 +186,7 @@ fn every_size() {
             ] {
                 bench.resize(width, height);
                 bench.buffer();
-                for dialog in ["d", "a", "w", "x"] {
+                for dialog in ["d", "a", "w", "x", "D", "dsp", "pX"] {
                     bench.press(dialog);
                     bench.buffer();
                     bench.press("<Esc>");

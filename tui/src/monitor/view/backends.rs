@@ -153,11 +153,16 @@ fn orders<'a>(counted: Counted) -> Vec<Order<Row<'a>>> {
         order("STATE", |row| Value::Text(state_word(row.service, row.backend).to_owned())),
         order("WEIGHT", |row| Value::Number(Some(f64::from(row.backend.weight)))),
         order("SLOTS", |row| Value::Number(Some(f64::from(row.backend.slots)))),
+        // Of one table: the order of the shares is that of the slots.
+        order("SLOT%", |row| Value::Number(Some(f64::from(row.backend.slots)))),
         order("PKT/S", |row| Value::Number(row.rates.map(|rates| rates.packets))),
         order("BIT/S", |row| Value::Number(row.rates.map(|rates| rates.bits))),
         order("NEW/S", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
+        // Of one service: the order of the shares is that of the rates.
+        order("NEW%", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
         order("DUE%", |row| Value::Number(Some(due(row.service, row.backend)))),
         order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
+        order("TREND", |row| Value::Number(row.track.and_then(Track::trend))),
     ];
     orders.retain(|order| applies(order.title, counted));
     orders
@@ -335,7 +340,7 @@ impl Backends {
     fn rows(&self, data: &Data) -> Rows {
         let shown = self.list.shown();
         let selected = shown.iter().position(|name| Some(name) == data.backend.as_ref());
-        Rows { count: shown.len(), selected }
+        Rows { count: shown.len(), selected, sorted: self.list.sorted() }
     }
 
     /// Who owns the slots, in the colours of the rows above.

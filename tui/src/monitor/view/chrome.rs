@@ -63,6 +63,10 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     if data.frozen {
         spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
     }
+    let staged = data.stage.changes().len();
+    if staged > 0 {
+        spans.extend([span(format!(" {staged} STAGED "), look.frozen()), Span::raw(" ")]);
+    }
     let attached = Some(&data.identity.attached).filter(|attached| !attached.is_empty());
     let read_only = data.identity.read_only.as_ref().map(|reason| format!(" READ-ONLY: {reason}"));
     let totals = Line::from(span(totals(data), look.text()));

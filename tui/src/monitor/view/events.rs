@@ -1,6 +1,6 @@
 //! Every change: when, who, what, and what it moved beside what had to move. The latest stands first.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use maglev_core::sample::Event;
 use ratatui::{
@@ -37,10 +37,16 @@ fn orders<'a>() -> Vec<Order<&'a Event>> {
     type Read<'a> = fn(&&'a Event) -> Value;
     let order = |title, value: Read<'a>| Order { title, value };
     vec![
+        order("NR", |event| Value::Number(u32::try_from(event.sequence).ok().map(f64::from))),
+        order("TIME UTC", |event| {
+            let since = event.at.duration_since(SystemTime::UNIX_EPOCH).ok();
+            Value::Number(since.map(|since| since.as_secs_f64()))
+        }),
         order("WHAT", |event| Value::Text(event.action.clone())),
         order("SERVICE", |event| Value::Text(event.service.clone())),
         order("BACKEND", |event| Value::Text(event.backend.clone())),
         order("MOVED", |event| Value::Number(Some(f64::from(event.moved)))),
+        order("MINIMUM", |event| Value::Number(Some(f64::from(event.minimum)))),
         order("EXCESS", |event| Value::Number(Some(f64::from(event.moved.saturating_sub(event.minimum))))),
         order("WHO", |event| Value::Text(event.actor.clone())),
     ]
@@ -99,7 +105,7 @@ fn columns<'a>(data: &Data) -> Vec<Column<&'a Event>> {
 
 impl Events {
     fn rows(&self) -> Rows {
-        Rows { count: self.list.shown().len(), selected: Some(self.position()) }
+        Rows { count: self.list.shown().len(), selected: Some(self.position()), sorted: self.list.sorted() }
     }
 
     /// Where the chosen one stands; at the top where none is chosen.

@@ -88,7 +88,7 @@ impl Component for Processors {
             let rate = rates.get(number).copied().flatten();
             Some(Row { number, packets: *packets.get(number)?, rate, whole })
         };
-        let rows = Rows { count: packets.len(), selected: Some(self.chosen) };
+        let rows = Rows { count: packets.len(), selected: Some(self.chosen), sorted: None };
         table::draw(&columns(), rows, row, look, area, buffer);
     }
 }

@@ -73,6 +73,7 @@ fn orders<'a>(data: &Data) -> Vec<Order<Row<'a>>> {
         order("BIT/S", |row| Value::Number(row.rates.map(|rates| rates.bits))),
         order("NEW/S", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
         order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
+        order("TREND", |row| Value::Number(row.track.and_then(Track::trend))),
     ];
     if is_cilium(data) {
         orders.push(order("TYPE", |row| Value::Text(kind(row.service))));
@@ -262,7 +263,7 @@ impl Services {
     fn rows(&self, data: &Data) -> Rows {
         let shown = self.list.shown();
         let selected = shown.iter().position(|name| Some(name) == data.service.as_ref());
-        Rows { count: shown.len(), selected }
+        Rows { count: shown.len(), selected, sorted: self.list.sorted() }
     }
 }
 

@@ -33,6 +33,17 @@ pub struct Rows {
     pub count: usize,
     /// Which one is chosen.
     pub selected: Option<usize>,
+    /// The column that they are sorted by, if they are.
+    pub sorted: Option<Sorted>,
+}
+
+/// The column that rows are sorted by, and which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sorted {
+    /// Its heading.
+    pub title: &'static str,
+    /// Whether the largest stands first.
+    pub descending: bool,
 }
 
 impl Rows {
@@ -73,7 +84,11 @@ pub fn draw<Row>(
     if headed {
         for (column, x, width) in &placed {
             let title = Line::from(Span::styled(column.title, look.heading()));
-            put(title, column.number, Rect::new(area.x + 1 + x, area.y, *width, 1), buffer);
+            let place = Rect::new(area.x + 1 + x, area.y, *width, 1);
+            put(title, column.number, place, buffer);
+            if let Some(sorted) = rows.sorted.filter(|sorted| sorted.title == column.title) {
+                mark(sorted, column.number, place, look, buffer);
+            }
         }
     }
     let top = area.y + u16::from(headed);
@@ -91,6 +106,14 @@ pub fn draw<Row>(
             buffer.set_style(Rect::new(area.x, y, area.width, 1), style);
         }
     }
+}
+
+/// Marks the heading of the column that rows are sorted by: beside its words, for which there is always a blank.
+fn mark(sorted: Sorted, number: bool, place: Rect, look: &Look, buffer: &mut Buffer) {
+    let wide = u16::try_from(sorted.title.len()).unwrap_or(u16::MAX).min(place.width);
+    let x = if number { (place.right() - wide).saturating_sub(1) } else { place.x + wide };
+    let glyph = if sorted.descending { look.either("▼", "v") } else { look.either("▲", "^") };
+    Span::styled(glyph, look.accent()).render(Rect::new(x, place.y, 1, 1).intersection(buffer.area), buffer);
 }
 
 fn put(line: Line<'_>, number: bool, area: Rect, buffer: &mut Buffer) {
