@@ -13,7 +13,7 @@ mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
-pub use cilium::{Frontend, Rig, Table, story, table_of};
+pub use cilium::{Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, story, table_of};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};

@@ -113,8 +113,15 @@ impl Rig {
 
     /// Writes a backend of that id, protocol and state.
     pub fn backend(&self, id: u32, address: SocketAddr, protocol: u8, state: u8) {
+        self.backend_of(id, address, protocol, state, 0);
+    }
+
+    /// Writes a backend that is in another cluster of a mesh.
+    pub fn backend_of(&self, id: u32, address: SocketAddr, protocol: u8, state: u8, cluster: u16) {
         let mut value = endpoint(address);
-        value.extend([protocol, state, 0, 0, 0, 0]);
+        value.extend([protocol, state]);
+        value.extend(cluster.to_ne_bytes());
+        value.extend([0, 0]);
         self.family(address).backends.set(&id.to_ne_bytes(), &value);
     }
 
@@ -133,13 +140,26 @@ impl Rig {
     ///
     /// When its address is none.
     pub fn frontend_of(&self, frontend: &Frontend<'_>, protocol: u8) {
+        self.write(frontend, protocol, 0);
+    }
+
+    /// Writes a frontend of the scope of clients in the cluster, and its slots.
+    ///
+    /// # Panics
+    ///
+    /// When its address is none.
+    pub fn internal_frontend(&self, frontend: &Frontend<'_>) {
+        self.write(frontend, 6, 1);
+    }
+
+    fn write(&self, frontend: &Frontend<'_>, protocol: u8, scope: u8) {
         let address: SocketAddr = frontend.address.parse().expect("an address");
         let family = self.family(address);
         let entry = |slot: usize, word: u32, count: usize, unusable: usize, flags: u16| {
             let half = |number: usize| u16::try_from(number).expect("16 bits").to_ne_bytes();
             let mut key = endpoint(address);
             key.extend(half(slot));
-            key.extend([protocol, 0, 0, 0]);
+            key.extend([protocol, scope, 0, 0]);
             let mut value = word.to_ne_bytes().to_vec();
             value.extend(half(count));
             value.extend(frontend.id.to_be_bytes());
@@ -227,6 +247,32 @@ impl Rig {
             family.maglev.pin(&path).expect("a pin");
         }
         self.table_size = table_size;
+    }
+
+    /// Puts a map of another shape under the name of one of Cilium's: its type, key size, value size and room.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub fn misshape(&self, name: &str, (kind, key, value, room): (u32, u32, u32, u32)) {
+        let path = self.folder.join(name);
+        fs::remove_file(&path).expect("the map was pinned");
+        let map = RawMap::create(kind, key, value, room, None).expect("a map");
+        map.pin(&path).expect("a pin");
+    }
+
+    /// Puts tables of another shape into the IPv4 Maglev map: maps of that type, value size and room.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be made.
+    pub fn misshape_tables(&self, id: u16, (kind, value, room): (u32, u32, u32)) {
+        let path = self.folder.join("cilium_lb4_maglev");
+        fs::remove_file(&path).expect("the map was pinned");
+        let inner = RawMap::create(kind, 4, value, room, None).expect("an inner map");
+        let outer = RawMap::create(HASH_OF_MAPS, 2, 4, ROOM, Some(&inner)).expect("a map of maps");
+        outer.pin(&path).expect("a pin");
+        outer.set_map(&id.to_be_bytes(), &inner);
     }
 
     /// Makes every map anew, empty, under the pins that there were, as an agent does that does not take over what it finds.

@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::unix::net::UnixStream,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
@@ -84,21 +84,34 @@ impl Names {
 
 /// Asks the agent's API for its services.
 fn ask(socket: &Path) -> Option<Vec<AgentService>> {
-    let mut stream = UnixStream::connect(socket).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    // HTTP/1.0: the answer is not in chunks, and ends with the connection.
-    stream
-        .write_all(b"GET /v1/service HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n")
-        .ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
+    let answer = answer(socket).ok()?;
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     if head.split_whitespace().nth(1) != Some("200") {
         return None;
     }
     serde_json::from_slice(&answer[end + 4..]).ok()
+}
+
+/// What the agent says until it ends the connection, if it does so in time.
+fn answer(socket: &Path) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // HTTP/1.0: the answer is not in chunks, and ends with the connection.
+    stream.write_all(b"GET /v1/service HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n")?;
+    let (mut answer, mut part) = (Vec::new(), [0; 16_384]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part)? {
+            0 => return Ok(answer),
+            count => answer.extend_from_slice(&part[..count]),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -180,4 +193,95 @@ struct AgentAddress {
 struct AgentFlags {
     name: Option<String>,
     namespace: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Shutdown, os::unix::net::UnixListener, path::PathBuf, thread};
+
+    use super::*;
+
+    const SERVICES: &str = r#"[
+        {"spec": {"frontend-address": {"ip": "192.0.2.10", "port": 80, "protocol": "TCP"},
+                  "flags": {"type": "LoadBalancer", "name": "nginx", "namespace": "default"}}},
+        {"spec": {"frontend-address": {"ip": "2001:db8::10", "port": 443}, "flags": {"name": "six", "namespace": "web"}}},
+        {"spec": {"frontend-address": {"ip": "10.96.0.1", "port": 443}, "flags": {"type": "ClusterIP"}}}
+    ]"#;
+
+    /// A run folder with an agent's socket that gives this answer to one request, piece by piece; then the request, and
+    /// how many pieces were said.
+    fn agent(
+        name: &str,
+        answer: Vec<String>,
+        pause: Duration,
+    ) -> (PathBuf, thread::JoinHandle<(String, usize)>) {
+        let folder = std::env::temp_dir().join(format!("maglev-agent-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let socket = folder.join("cilium.sock");
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                request.push(byte[0]);
+            }
+            let mut said = 0;
+            for piece in answer {
+                // Whoever asked may have gone.
+                if stream.write_all(piece.as_bytes()).is_err() {
+                    break;
+                }
+                said += 1;
+                thread::sleep(pause);
+            }
+            let _ = stream.shutdown(Shutdown::Both);
+            (String::from_utf8(request).unwrap(), said)
+        });
+        (folder, server)
+    }
+
+    fn named(names: &Names, address: &str) -> Option<String> {
+        names.of(address.parse().unwrap(), false).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_agent_tells_its_services_by_http_on_its_socket() {
+        let head = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n".to_owned();
+        let (first, second) = SERVICES.split_at(100);
+        let (folder, server) = agent("told", vec![head, first.to_owned(), second.to_owned()], Duration::ZERO);
+        let names = Names::ask(&folder);
+        let (request, _) = server.join().unwrap();
+        assert!(request.starts_with("GET /v1/service HTTP/1.0\r\nHost: "), "{request}");
+        assert_eq!(named(&names, "192.0.2.10:80").as_deref(), Some("default/nginx"));
+        assert_eq!(named(&names, "[2001:db8::10]:443").as_deref(), Some("web/six"));
+        assert_eq!(named(&names, "10.96.0.1:443"), None, "it has no name");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_agent_that_refuses_talks_nonsense_or_is_not_there_leaves_services_without_names() {
+        for (name, answer) in [
+            ("404", "HTTP/1.0 404 Not Found\r\n\r\n[]"),
+            ("nonsense", "HTTP/1.0 200 OK\r\n\r\n{\"a\": "),
+            ("nothing", ""),
+        ] {
+            let (folder, server) = agent(name, vec![answer.to_owned()], Duration::ZERO);
+            assert_eq!(named(&Names::ask(&folder), "192.0.2.10:80"), None);
+            server.join().unwrap();
+            fs::remove_dir_all(folder).unwrap();
+        }
+        assert_eq!(named(&Names::ask(Path::new("/nonexistent")), "192.0.2.10:80"), None);
+    }
+
+    #[test]
+    fn an_agent_that_answers_without_end_is_not_waited_for() {
+        let drops = vec![" ".to_owned(); 400];
+        let (folder, server) = agent("endless", drops, Duration::from_millis(25));
+        assert_eq!(named(&Names::ask(&folder), "192.0.2.10:80"), None);
+        let (_, said) = server.join().unwrap();
+        assert!(said < 400, "it was heard out");
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use maglev_core::{
     cilium::{
-        Counted, Explanation, Frontend, FrontendFlags, InnerTable, Member, Node, ServiceFacts, TableFacts,
-        Verdict, Verification, WeightFit, verify,
+        Counted, Explanation, Frontend, FrontendFlags, HashText, InnerTable, Member, Node, ServiceFacts,
+        TableFacts, Verdict, Verification, WeightFit, verify,
     },
     health::Health,
     sample::{BackendId, BackendSample, Counters, ServiceSample, Slots},
@@ -144,7 +144,7 @@ impl Observed {
             seen.member.record.is_some_and(|record| record.protocol == protocol && record.cluster == 0)
         };
         protocol_of(self.frontend.protocol).is_some()
-            && self.verification.as_ref().is_some_and(|found| found.verdict == Verdict::Matches)
+            && self.verification.as_ref().is_some_and(is_plain)
             && self.members.iter().all(plain)
     }
 
@@ -219,6 +219,11 @@ impl Observed {
             counted: Counted::Nothing,
         }
     }
+}
+
+/// Whether a table is one that this program fills: as Cilium 1.17 and newer fills it.
+fn is_plain(found: &Verification) -> bool {
+    found.verdict == Verdict::Matches && found.text == HashText::WithProtocol
 }
 
 /// The protocols that this program's own tables are filled for.
