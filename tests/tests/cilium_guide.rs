@@ -21,19 +21,21 @@ fn printed(rig: &Rig, names: &Path, words: &str) -> String {
     let output = command.arg("--pins").arg(&rig.folder).args(["--run-dir", "/nonexistent"]).output().unwrap();
     let lines = [output.stdout, output.stderr].concat();
     let text = String::from_utf8(lines).unwrap();
-    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
 }
 
 /// Words of a text without those that another kernel, or another day, has others for: the ids of maps and their memory.
 fn lasting(text: &str) -> Vec<Vec<String>> {
+    const UNITS: [&str; 3] = ["B", "KiB", "MiB"];
     const TYPES: [&str; 4] = ["hash", "array", "hash_of_maps", "lru_hash"];
     let line = |line: &str| -> Vec<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let lasts = |at: usize| {
             let before = at.checked_sub(1).map_or("", |before| words[before]);
             let behind = words.get(at + 1).copied().unwrap_or_default();
-            !(TYPES.contains(&before) || before == "map" || matches!(behind, "B" | "KiB" | "MiB"))
-                && !matches!(words[at], "B" | "KiB" | "MiB")
+            let (is_id, is_unit) = (TYPES.contains(&before) || before == "map", |word| UNITS.contains(word));
+            !is_id && !is_unit(&behind) && !is_unit(&words[at])
         };
         (0..words.len()).filter(|at| lasts(*at)).map(|at| words[at].to_owned()).collect()
     };
@@ -69,7 +71,7 @@ fn the_page_shows_what_the_commands_print() {
                         "{first} prints\n{printed}"
                     );
                 }
-                written.push_str(&format!("{first}\n{}\n", printed.trim_end()));
+                written.extend([first, "\n", printed.trim_end(), "\n"]);
             }
             None => written.push_str(shown),
         }

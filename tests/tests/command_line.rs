@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use maglev_tests::{Plot, Site, maglev_top, run_in};
@@ -268,6 +269,65 @@ fn what_is_not_there_yet_says_so() {
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("not there yet"), "{words:?}");
     }
+}
+
+#[test]
+fn every_shell_gets_its_completions_and_none_of_what_is_hidden() {
+    for (shell, drain) in [
+        ("bash", "maglev__top__subcmd__backend__subcmd__drain"),
+        ("zsh", "'drain:Its slots go to the others"),
+        ("fish", "using_subcommand backend"),
+        ("elvish", "maglev-top;backend;drain"),
+        ("powershell", "maglev-top;backend;drain"),
+    ] {
+        let output = run(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains(drain), "{shell}: {script}");
+        assert!(!script.contains("demo-sweep") && !script.contains("exporter"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "cmd"]).status.code(), Some(2));
+}
+
+#[test]
+fn bash_completes_what_it_is_given() {
+    let script = r#"source <("$0" completions bash); COMP_WORDS=(maglev-top backend dr); COMP_CWORD=2
+        "$(complete -p maglev-top | grep -o '_maglev[a-z_]*')" maglev-top dr backend; echo "${COMPREPLY[*]}""#;
+    let Ok(output) = Command::new("bash").args(["-c", script]).arg(maglev_top()).output() else {
+        println!("skipped: bash is not installed");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "drain", "{output:?}");
+}
+
+#[test]
+fn the_manual_page_has_every_command_and_key_and_no_mistake() {
+    let output = run(&["man"]);
+    assert!(output.status.success());
+    let page = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        ".TH MAGLEV-TOP 8",
+        ".SS \"backend drain\"",
+        ".SH \"KEYS OF THE MONITOR\"",
+        "drain the backend (among slots",
+        ".SH \"EXIT STATUS\"",
+        "MAGLEV_TOP_PREFERENCES",
+    ] {
+        assert!(page.contains(part), "{part} is not in\n{page}");
+    }
+    assert_eq!(page.matches(".SH OPTIONS").count(), 1, "each command's options stand with it");
+    assert!(!page.contains("sweep") && !page.contains("exporter"));
+    let groff = Command::new("groff")
+        .args(["-man", "-Tutf8", "-ww", "-z"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut groff) = groff else {
+        println!("skipped: groff is not installed");
+        return;
+    };
+    groff.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let told = groff.wait_with_output().unwrap();
+    assert!(told.status.success() && told.stderr.is_empty(), "{}", String::from_utf8_lossy(&told.stderr));
 }
 
 #[test]

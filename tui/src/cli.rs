@@ -4,7 +4,7 @@ mod cilium;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
 
 pub use cilium::{CiliumAction, CiliumCommand, CiliumMonitor, CiliumPlan, DEFAULT_RUN_DIR};
@@ -134,18 +134,34 @@ pub enum Command {
     /// Nanoseconds per packet on this host
     #[command(hide = true)]
     Bench(Later),
-    /// Completions for a shell
-    #[command(hide = true)]
-    Completions(Later),
-    /// The manual page
-    #[command(hide = true)]
-    Man(Later),
+    /// Print what has a shell complete these words
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; to read it: maglev-top man | man -l -
+    Man,
     /// Cleans up after a demo that was killed
     #[command(hide = true)]
     DemoSweep {
         /// The demo's instance
         instance: String,
     },
+}
+
+/// The command line as it is to be seen: without the commands that the help leaves out.
+#[must_use]
+pub fn visible() -> clap::Command {
+    let whole = Arguments::command();
+    let mut seen = clap::Command::new("maglev-top")
+        .args(whole.get_arguments().cloned())
+        .subcommands(whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned())
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true);
+    if let Some(about) = whole.get_about() {
+        seen = seen.about(about.clone());
+    }
+    seen
 }
 
 /// A command that is not there yet.
@@ -483,8 +499,6 @@ fn weight_of(text: &str) -> Result<u16, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, Parser as _};
-
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 mod apply;
 mod backend;
 mod cilium;
+mod completions;
 mod config;
 mod decap;
 mod doctor;
@@ -23,6 +24,7 @@ use crate::{
     cli::{Arguments, CiliumMonitor, Command, ConfigAction, ConfigCommand},
     demo,
     failure::Failure,
+    manual,
 };
 
 /// Does what the command line asks for.
@@ -59,8 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Exporter(_)) => Err(not_yet("exporter")),
         Some(Command::Doctor(words)) => doctor::run(&context, words),
         Some(Command::Bench(_)) => Err(not_yet("bench")),
-        Some(Command::Completions(_)) => Err(not_yet("completions")),
-        Some(Command::Man(_)) => Err(not_yet("man")),
+        Some(Command::Completions { shell }) => completions::run(*shell),
+        Some(Command::Man) => print::line(manual::page().trim_end()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ pub(crate) mod drain;
 pub mod failure;
 mod foreground;
 mod interruption;
+pub mod manual;
 pub mod monitor;
 pub(crate) mod packet;
 pub mod preferences;

@@ -23,6 +23,7 @@ pub mod number;
 pub mod sampler;
 pub mod slots;
 pub mod stage;
+pub mod standing;
 
 pub mod view;
 pub mod widget;

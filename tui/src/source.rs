@@ -40,11 +40,28 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Who runs the health checks that services in `sample` ask for.
+    fn checker(&self, _sample: &Sample) -> Checker {
+        Checker::Unknown
+    }
+
     /// The seed that the tables are filled with, where it is known: the monitor then tells a slot's place in its
     /// owner's permutation, and who is next in line.
     fn seed(&self) -> Option<HashSeed> {
         None
     }
+}
+
+/// Who runs health checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checker {
+    /// It is not known, or no service asks for any.
+    #[default]
+    Unknown,
+    /// Nobody that could be seen: what was found last stands.
+    Nobody,
+    /// The process of that number.
+    Process(u32),
 }
 
 /// What a source is.

@@ -4,6 +4,7 @@
 pub mod background;
 pub mod capability;
 pub mod colour;
+pub mod encode;
 pub mod frame;
 pub mod input;
 pub mod late;

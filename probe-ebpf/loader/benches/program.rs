@@ -8,7 +8,7 @@ mod frames;
 #[path = "../tests/program/support.rs"]
 mod support;
 
-use std::{env, fs, net::SocketAddrV4};
+use std::{env, fs, net::SocketAddrV4, time::Instant};
 
 use aya::{
     Ebpf,
@@ -87,6 +87,24 @@ impl Bench {
     }
 }
 
+/// What the kernel does to load the balancer: the instructions that its verifier looks at, the machine code, the time.
+fn print_load() {
+    let mut scene = Scene::new().expect("run it as root");
+    let balancer = scene.programs.program(program::MAGLEV);
+    balancer.unload().unwrap();
+    let begin = Instant::now();
+    balancer.load().unwrap();
+    let took = begin.elapsed();
+    let info = balancer.info().unwrap();
+    println!(
+        "the verifier looks at {} instructions; {} bytes of machine code; loaded in {} ms\n",
+        info.verified_instruction_count()
+            .map_or_else(|| "an unknown number of".to_owned(), |count| count.to_string()),
+        info.size_jitted(),
+        took.as_millis()
+    );
+}
+
 /// A service of 65,537 slots and a hundred backends, each of which owns as many.
 fn scene(protocol: u8, change: impl FnOnce(&mut ServiceRecord)) -> Scene {
     let mut scene = Scene::of(protocol, |record| {
@@ -114,6 +132,7 @@ fn settling_scene() -> Scene {
 }
 
 fn main() {
+    print_load();
     let syn = || tcp(client(0), Flags::Syn);
     let ack = || tcp(client(0), Flags::Ack);
     let elsewhere = tcp_to(client(0), SocketAddrV4::new([192, 0, 2, 99].into(), 80), Flags::Ack, |_| {});

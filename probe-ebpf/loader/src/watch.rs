@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    io,
     os::unix::fs::MetadataExt as _,
 };
 
@@ -36,9 +37,19 @@ impl Instance {
     /// The process that stays in the foreground of it; `None` where there is none in this process namespace.
     #[must_use]
     pub fn watcher(&self) -> Option<u32> {
-        let folder = fs::metadata(self.maps()).ok()?;
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        holder(&locks, &format!("{:02x}:{:02x}:{}", major(folder.dev()), minor(folder.dev()), folder.ino()))
+        self.find_watcher().ok().flatten()
+    }
+
+    /// The same, told from that it cannot be known.
+    ///
+    /// # Errors
+    ///
+    /// When this user may not look there, or the instance is not running.
+    pub fn find_watcher(&self) -> io::Result<Option<u32>> {
+        let folder = fs::metadata(self.maps())?;
+        let locks = fs::read_to_string("/proc/locks")?;
+        let file = format!("{:02x}:{:02x}:{}", major(folder.dev()), minor(folder.dev()), folder.ino());
+        Ok(holder(&locks, &file))
     }
 }
 

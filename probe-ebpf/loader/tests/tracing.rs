@@ -117,6 +117,18 @@ fn parts(record: &TraceRecord) -> (u16, u16, &'static str) {
 }
 
 #[test]
+fn the_verifier_has_little_to_do() {
+    let Some(tracing) = Tracing::load(filter(&CLIENT, 0)) else { return };
+    let program: &Xdp = tracing.ebpf.program(program::TRACE).unwrap().try_into().unwrap();
+    match program.info().unwrap().verified_instruction_count() {
+        Some(count) => assert!(count <= 300_000, "the verifier looked at {count} instructions"),
+        None => {
+            println!("skipped: this kernel does not say how much its verifier did (Linux 5.16 and newer do)");
+        }
+    }
+}
+
+#[test]
 fn a_clients_packets_are_told_whatever_becomes_of_them() {
     let Some(mut tracing) = Tracing::load(filter(&CLIENT, 0)) else { return };
     let record = tracing.told(&syn(CLIENT, 4000)).expect("it is the client's");

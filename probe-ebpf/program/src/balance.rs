@@ -19,30 +19,36 @@ use crate::{
     forward::{self, Answer},
     fragments,
     maps::{BACKENDS, SERVICES, SLOTS},
+    outcome::Outcome,
     parse::{self, Kind, Packet},
     rows::Cell,
     settling, trace, tracked,
 };
 
-/// What became of a packet.
-pub(crate) struct Outcome {
-    pub(crate) verdict: Verdict,
-    pub(crate) action: u32,
-}
-
-/// Balances a packet.
+/// Balances a packet. It lies in the hand of its processor, and not on the stack, which is small.
 #[inline(always)]
 pub(crate) fn balance(context: &XdpContext) -> Outcome {
-    let packet = match parse::parse(context) {
-        Ok(packet) => packet,
-        Err(verdict) => match aside::look(context, verdict) {
-            Ok(packet) => packet,
-            Err(outcome) => return outcome,
-        },
+    let usual = parse::parse(context).and_then(|packet| aside::take(&packet));
+    let outcome = match usual.map_or_else(|| aside::look(context), Ok) {
+        Ok(packet) => balance_packet(context, packet).tagged(packet.tags),
+        Err(outcome) => outcome,
     };
-    let outcome = balance_packet(context, &packet);
-    if packet.tags != 0 && !aside::put_tags_back(context.ctx) {
-        return Outcome { verdict: Verdict::NoHeadroom, action: xdp_action::XDP_DROP };
+    if outcome.is_final() { outcome } else { finish(context, outcome) }
+}
+
+/// Tells the sender of a packet why it is not sent, if that is to be done, and puts the tags back.
+#[inline(always)]
+fn finish(context: &XdpContext, mut outcome: Outcome) -> Outcome {
+    let tags = outcome.tags();
+    if outcome.family() != 0 && errors::answer(context, outcome.family(), outcome.most()) {
+        let answered = match outcome.verdict() {
+            Verdict::TooBig => Verdict::TooBigAnswered,
+            _ => Verdict::TimeExceededAnswered,
+        };
+        outcome = Outcome::new(answered, xdp_action::XDP_TX);
+    }
+    if tags != 0 && !aside::put_tags_back(context) {
+        return Outcome::new(Verdict::NoHeadroom, xdp_action::XDP_DROP);
     }
     outcome
 }
@@ -53,7 +59,7 @@ fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
     // deleted and used again is still some service's.
     let Some(service) = (unsafe { SERVICES.get(key(packet)) }) else {
         let verdict = if packet.kind == Kind::Quote { Verdict::ForeignQuote } else { Verdict::NotAService };
-        return Outcome { verdict, action: xdp_action::XDP_PASS };
+        return Outcome::new(verdict, xdp_action::XDP_PASS);
     };
     let answer = match choose(packet, service) {
         Ok((flow, choice)) => send(context, &flow, &choice),
@@ -65,31 +71,24 @@ fn balance_packet(context: &XdpContext, packet: &Packet) -> Outcome {
         Verdict::Redirected => xdp_action::XDP_REDIRECT,
         // Whoever only observes takes nothing from the stack.
         _ if service.forwarding == FORWARDING_OBSERVE => xdp_action::XDP_PASS,
-        Verdict::TimeExceeded | Verdict::TooBig if tell(context, packet, answer) => {
-            return Outcome {
-                verdict: match verdict {
-                    Verdict::TooBig => Verdict::TooBigAnswered,
-                    _ => Verdict::TimeExceededAnswered,
-                },
-                action: xdp_action::XDP_TX,
-            };
+        Verdict::TimeExceeded | Verdict::TooBig if may_be_told(packet, answer) => {
+            return Outcome::new(verdict, xdp_action::XDP_DROP).to_be_told(packet.family, answer.most());
         }
         _ => xdp_action::XDP_DROP,
     };
-    Outcome { verdict, action }
+    Outcome::new(verdict, action)
 }
 
-/// Tells the sender why its packet is not sent, if that is allowed: not about an error, nor about a fragment but the
-/// first one (RFC 1812).
+/// Whether the sender is to be told why its packet is not sent: not about an error, nor about a fragment but the first
+/// one (RFC 1812).
 #[inline(always)]
-fn tell(context: &XdpContext, packet: &Packet, answer: Answer) -> bool {
-    let may_be_told = match packet.kind {
+fn may_be_told(packet: &Packet, answer: Answer) -> bool {
+    let is_first = match packet.kind {
         Kind::Whole | Kind::FirstFragment => true,
         Kind::LaterFragment | Kind::Quote => false,
     };
     // Of what is too big it is not always known what would not be.
-    let is_known = answer.verdict() == Verdict::TimeExceeded || answer.most() != 0;
-    may_be_told && is_known && errors::answer(context.ctx, packet.family, answer.most())
+    is_first && (answer.verdict() == Verdict::TimeExceeded || answer.most() != 0)
 }
 
 /// Where a packet belongs.
@@ -122,7 +121,7 @@ fn send(context: &XdpContext, flow: &Flow, choice: &Choice) -> Answer {
     let answer = if service.forwarding == FORWARDING_OBSERVE {
         Answer::of(Verdict::Observed.into())
     } else {
-        forward::forward(context.ctx, packet, hash, service.forwarding, choice.backend.record)
+        forward::forward(context, packet, hash, service.forwarding, choice.backend.record)
     };
     if let Verdict::Transmitted | Verdict::Redirected | Verdict::Observed = answer.verdict() {
         count::sent(flow, choice);

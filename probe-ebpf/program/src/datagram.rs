@@ -57,12 +57,15 @@ impl Part {
     }
 }
 
-/// Reads the header of an IPv4 packet.
+/// Reads the header of an IPv4 packet. Where no options are asked for, only a header without is one.
 #[inline(always)]
-pub(crate) fn ipv4(context: &XdpContext) -> Result<Datagram, Verdict> {
+pub(crate) fn ipv4<const OPTIONS: bool>(context: &XdpContext) -> Result<Datagram, Verdict> {
     let start = Ethernet::LENGTH;
     // SAFETY: bytes alone.
     let header: &Ipv4 = unsafe { packet::at(context, start) }.ok_or(Verdict::Malformed)?;
+    if !OPTIONS && header.version_and_length != Ipv4::WITHOUT_OPTIONS {
+        return Err(Verdict::Malformed);
+    }
     let header_length = header.header_length().ok_or(Verdict::Malformed)?;
     let packet_length = header.packet_length();
     let payload = usize::from(packet_length).checked_sub(header_length).ok_or(Verdict::Malformed)?;
@@ -84,9 +87,9 @@ pub(crate) fn ipv4(context: &XdpContext) -> Result<Datagram, Verdict> {
     })
 }
 
-/// Reads the headers of an IPv6 packet. Where fragments are not asked for, one is an error.
+/// Reads the headers of an IPv6 packet. Where extension headers are not asked for, what follows is what is inside.
 #[inline(always)]
-pub(crate) fn ipv6<const FRAGMENTS: bool>(context: &XdpContext) -> Result<Datagram, Verdict> {
+pub(crate) fn ipv6<const EXTENSIONS: bool>(context: &XdpContext) -> Result<Datagram, Verdict> {
     let start = Ethernet::LENGTH;
     // SAFETY: bytes alone.
     let header: &Ipv6 = unsafe { packet::at(context, start) }.ok_or(Verdict::Malformed)?;
@@ -94,7 +97,11 @@ pub(crate) fn ipv6<const FRAGMENTS: bool>(context: &XdpContext) -> Result<Datagr
     if header.version() != 6 || !packet::reaches(context, start + Ipv6::LENGTH + payload) {
         return Err(Verdict::Malformed);
     }
-    let behind = extensions::<FRAGMENTS>(context, header.next_header, start + Ipv6::LENGTH)?;
+    let behind = if EXTENSIONS {
+        extensions(context, header.next_header, start + Ipv6::LENGTH)?
+    } else {
+        Behind::nothing(header.next_header)
+    };
     Ok(Datagram {
         source: header.source.words(),
         destination: header.destination.words(),
@@ -121,15 +128,19 @@ pub(crate) struct Behind {
     identification: u32,
 }
 
+impl Behind {
+    /// What follows no extension header.
+    #[inline(always)]
+    fn nothing(protocol: u8) -> Self {
+        Self { protocol, length: 0, part: Part::Whole, identification: 0 }
+    }
+}
+
 /// Follows the extension headers, of which the first one is of that kind and begins there, up to a later fragment's
 /// own.
 #[inline(always)]
-pub(crate) fn extensions<const FRAGMENTS: bool>(
-    context: &XdpContext,
-    first: u8,
-    offset: usize,
-) -> Result<Behind, Verdict> {
-    let mut behind = Behind { protocol: first, length: 0, part: Part::Whole, identification: 0 };
+pub(crate) fn extensions(context: &XdpContext, first: u8, offset: usize) -> Result<Behind, Verdict> {
+    let mut behind = Behind::nothing(first);
     for followed in 0..=EXTENSIONS {
         match behind.protocol {
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS | protocol::FRAGMENT
@@ -144,7 +155,7 @@ pub(crate) fn extensions<const FRAGMENTS: bool>(
                 behind.protocol = extension.next_header;
                 behind.length += extension.length();
             }
-            protocol::FRAGMENT if FRAGMENTS => {
+            protocol::FRAGMENT => {
                 // SAFETY: bytes alone.
                 let fragment: &FragmentHeader =
                     unsafe { packet::at(context, offset + behind.length) }.ok_or(Verdict::Malformed)?;
@@ -156,7 +167,6 @@ pub(crate) fn extensions<const FRAGMENTS: bool>(
                     return Ok(behind);
                 }
             }
-            protocol::FRAGMENT => return Err(Verdict::Fragment),
             _ => return Ok(behind),
         }
     }

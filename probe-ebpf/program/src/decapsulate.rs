@@ -88,9 +88,8 @@ impl Outer {
         // SAFETY: bytes alone.
         let header: &Ipv6 =
             unsafe { packet::at(context, Ethernet::LENGTH) }.ok_or(DecapVerdict::NotATunnel)?;
-        let behind =
-            datagram::extensions::<true>(context, header.next_header, Ethernet::LENGTH + Ipv6::LENGTH)
-                .map_err(|_| DecapVerdict::NotATunnel)?;
+        let behind = datagram::extensions(context, header.next_header, Ethernet::LENGTH + Ipv6::LENGTH)
+            .map_err(|_| DecapVerdict::NotATunnel)?;
         let is_whole = header.version() == 6 && behind.part == Part::Whole;
         Ok(Self {
             protocol: behind.protocol,

@@ -45,7 +45,7 @@ pub(crate) fn ipv4_header(settings: &Settings, flow: &Forwarding, backend: Addre
     // A source of its own for each flow, if there is a prefix: the backend's queues are chosen by it.
     let source = u32::from_ne_bytes(settings.tunnel_source_v4) | (flow.hash & mask);
     let mut header = Ipv4 {
-        version_and_length: 0x45,
+        version_and_length: Ipv4::WITHOUT_OPTIONS,
         type_of_service: flow.packet.type_of_service,
         total_length: length.to_be(),
         identification: 0,

@@ -35,19 +35,44 @@ const TYPE_OF_SERVICE: u8 = 0xc0;
 
 /// Why a packet is not sent on.
 #[derive(Clone, Copy)]
-pub(crate) enum Reason {
+enum Reason {
     TimeExceeded,
     /// The way takes packets of so many bytes.
     TooBig(u16),
 }
 
+impl Reason {
+    /// Of what the way takes, or 0.
+    #[inline(always)]
+    fn of(most: u32) -> Self {
+        if most == 0 { Self::TimeExceeded } else { Self::TooBig(most as u16) }
+    }
+}
+
 /// Turns the packet into an error to its sender, from the address that it was sent to; `false` where there is none to be
 /// sent, and the packet is as it was.
+#[inline(always)]
+pub(crate) fn answer(context: &XdpContext, family: u8, most: u16) -> bool {
+    let answered = if family == 6 {
+        answer_ipv6_with_error(context.ctx, most.into())
+    } else {
+        answer_ipv4_with_error(context.ctx, most.into())
+    };
+    answered != 0
+}
+
+/// The same of IPv4; answers with 1 if there is an error to be sent. A global function, which the verifier looks at once.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) fn answer(context: *mut xdp_md, family: u8, most: u16) -> bool {
-    let context = XdpContext::new(context);
-    let reason = if most == 0 { Reason::TimeExceeded } else { Reason::TooBig(most) };
-    if family == 6 { answer_ipv6(&context, reason) } else { answer_ipv4(&context, reason) }.is_some()
+extern "C" fn answer_ipv4_with_error(context: *mut xdp_md, most: u32) -> u32 {
+    answer_ipv4(&XdpContext::new(context), Reason::of(most)).is_some().into()
+}
+
+/// The same of IPv6.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn answer_ipv6_with_error(context: *mut xdp_md, most: u32) -> u32 {
+    answer_ipv6(&XdpContext::new(context), Reason::of(most)).is_some().into()
 }
 
 #[inline(always)]
@@ -70,9 +95,9 @@ fn answer_ipv4(context: &XdpContext, reason: Reason) -> Option<()> {
     }
     let quoted = grow::<Message<Ipv4>, { MOST_V4 }>(context, length.into())?;
     let mut header = Ipv4 {
-        version_and_length: 0x45,
+        version_and_length: Ipv4::WITHOUT_OPTIONS,
         type_of_service: TYPE_OF_SERVICE,
-        total_length: ((size_of::<Message<Ipv4>>() + quoted.length) as u16).to_be(),
+        total_length: ((size_of::<Message<Ipv4>>() + quoted.length()) as u16).to_be(),
         identification: 0,
         fragment: Ipv4::DO_NOT_FRAGMENT,
         time_to_live: TIME_TO_LIVE,
@@ -82,7 +107,7 @@ fn answer_ipv4(context: &XdpContext, reason: Reason) -> Option<()> {
         destination: packet.source,
     };
     header.checksum = header.right_checksum();
-    let checksum = checksum::folded(quoted.sum + message.sum());
+    let checksum = checksum::folded(quoted.sum() + message.sum());
     put(context, ethernet, Message { header, message: Icmp { checksum, ..message } })
 }
 
@@ -108,7 +133,7 @@ fn answer_ipv6(context: &XdpContext, reason: Reason) -> Option<()> {
         return None;
     }
     let quoted = grow::<Message<Ipv6>, { MOST_V6 }>(context, length)?;
-    let payload = ((size_of::<Icmp>() + quoted.length) as u16).to_be();
+    let payload = ((size_of::<Icmp>() + quoted.length()) as u16).to_be();
     let header = Ipv6 {
         version_and_class: 0x60,
         class_and_label: 0,
@@ -123,14 +148,46 @@ fn answer_ipv6(context: &XdpContext, reason: Reason) -> Option<()> {
         + header.destination.sum()
         + u32::from(payload)
         + u32::from(u16::from(protocol::ICMPV6).to_be());
-    let checksum = checksum::folded(quoted.sum + message.sum() + pseudo_header);
+    let checksum = checksum::folded(quoted.sum() + message.sum() + pseudo_header);
     put(context, ethernet, Message { header, message: Icmp { checksum, ..message } })
 }
 
-/// How much of the packet is quoted, in whole units of two bytes, and the sum of those.
-struct Quoted {
-    length: usize,
-    sum: u32,
+/// How much of the packet is quoted, in whole units of two bytes, and the sum of those: in the upper and the lower half.
+struct Quoted(u64);
+
+impl Quoted {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        (self.0 >> u32::BITS) as usize
+    }
+
+    #[inline(always)]
+    fn sum(&self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Sums up the units of two bytes from `start` on, up to so many bytes, and up to where the first piece of memory ends.
+/// It answers as [`Quoted`] has it. A global function, which the verifier goes round in once, and not once for every
+/// length.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sum_up(context: *mut xdp_md, start: u32, most: u32) -> u64 {
+    let context = XdpContext::new(context);
+    // Less than 256, as the verifier has to know.
+    let start = usize::from(start as u8);
+    let (mut sum, mut length) = (0, 0);
+    for _ in 0..MOST_V6 / 2 {
+        if length + 2 > most as usize {
+            break;
+        }
+        // SAFETY: bytes alone.
+        let half: Option<&Half> = unsafe { packet::at(&context, start + length) };
+        let Some(half) = half else { break };
+        sum += u64::from(*half);
+        length += 2;
+    }
+    (length as u64) << u32::BITS | sum
 }
 
 /// Makes room for `Front` in front of a packet so long, and cuts that off where the error would be longer than `MOST`, or
@@ -142,18 +199,9 @@ fn grow<Front, const MOST: usize>(context: &XdpContext, length: usize) -> Option
     if unsafe { bpf_xdp_adjust_head(context.ctx, -(front as i32)) } != 0 {
         return None;
     }
-    let mut quoted = Quoted { length: 0, sum: 0 };
-    for _ in 0..(MOST - front) / 2 {
-        if quoted.length + 2 > length {
-            break;
-        }
-        // SAFETY: bytes alone.
-        let half: Option<&Half> = unsafe { packet::at(context, Ethernet::LENGTH + front + quoted.length) };
-        let Some(half) = half else { break };
-        quoted.sum += u32::from(*half);
-        quoted.length += 2;
-    }
-    let wanted = (Ethernet::LENGTH + front + quoted.length) as i64;
+    let start = Ethernet::LENGTH + front;
+    let quoted = Quoted(sum_up(context.ctx, start as u32, length.min(MOST - front) as u32));
+    let wanted = (start + quoted.length()) as i64;
     // SAFETY: the context is the program's.
     let present = unsafe { bpf_xdp_get_buff_len(context.ctx) } as i64;
     // SAFETY: the context is the program's; nothing that pointed into the packet is used any more.

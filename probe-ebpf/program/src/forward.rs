@@ -15,6 +15,7 @@ use aya_ebpf::{
 use maglev_probe_abi::{BackendRecord, FORWARDING_IPIP, FORWARDING_L2, Settings, Verdict};
 
 use crate::{
+    aside::Aside,
     datagram::Wide,
     encapsulate,
     maps::{QUESTION, SETTINGS},
@@ -104,18 +105,41 @@ impl From<Verdict> for Refusal {
     }
 }
 
-/// Sends a packet to the backend chosen for it. It is called, and not put in place, for the sake of the stack.
-#[inline(never)]
+/// Sends a packet to the backend chosen for it: in place where it goes inside an IPv4 header.
+#[inline(always)]
 pub(crate) fn forward(
-    context: *mut xdp_md,
+    context: &XdpContext,
     packet: &Packet,
     hash: u32,
     forwarding: u8,
     backend: &BackendRecord,
 ) -> Answer {
-    let context = XdpContext::new(context);
-    let sent = leave_for(&context, &Forwarding { packet, hash }, forwarding, backend);
-    Answer::of(sent.map_or_else(|refusal| refusal, Refusal::from))
+    if packet.time_to_live <= 1 {
+        return Answer::of(Verdict::TimeExceeded.into());
+    }
+    if forwarding == FORWARDING_IPIP && backend.family == 4 {
+        let sent = tunnel_ipv4(context, &Forwarding { packet, hash }, Address::new(narrow(backend.address)));
+        return Answer::of(sent.map_or_else(|refusal| refusal, Refusal::from));
+    }
+    Answer(forward_otherwise(context.ctx, hash, forwarding.into(), backend))
+}
+
+/// The same in any other way, of the packet in hand. A global function, which the verifier looks at once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forward_otherwise(
+    context: *mut xdp_md,
+    hash: u32,
+    forwarding: u32,
+    backend: *const BackendRecord,
+) -> u64 {
+    // SAFETY: this processor's own element of the map, which has just been written; and whoever calls has a backend.
+    let (packet, backend) = unsafe { (Aside::here().map(|aside| &(*aside).packet), backend.as_ref()) };
+    let (Some(packet), Some(backend)) = (packet, backend) else {
+        return Answer::of(Verdict::Inconsistent.into()).0;
+    };
+    let sent = leave_for(&XdpContext::new(context), &Forwarding { packet, hash }, forwarding as u8, backend);
+    Answer::of(sent.map_or_else(|refusal| refusal, Refusal::from)).0
 }
 
 #[inline(always)]
@@ -125,14 +149,10 @@ fn leave_for(
     forwarding: u8,
     backend: &BackendRecord,
 ) -> Result<Verdict, Refusal> {
-    if flow.packet.time_to_live <= 1 {
-        return Err(Verdict::TimeExceeded.into());
-    }
     let backend = Destination::of(backend)?;
     // Read once: the verifier refuses a pointer into the context, which the compiler makes of several places.
     let ingress = context.ingress_ifindex() as u32;
     match (forwarding, backend) {
-        (FORWARDING_IPIP, Destination::Ipv4(backend)) => tunnel_ipv4(context, ingress, flow, backend),
         (FORWARDING_IPIP, Destination::Ipv6(backend)) => tunnel_ipv6(context, ingress, flow, backend),
         (FORWARDING_L2, backend) => readdress(context, ingress, flow, backend),
         _ => Err(Verdict::Inconsistent.into()),
@@ -223,17 +243,13 @@ fn is_neighbour(answer: &Lookup, backend: Destination) -> bool {
 
 /// Sends the packet inside an outer IPv4 header.
 #[inline(always)]
-fn tunnel_ipv4(
-    context: &XdpContext,
-    ingress: u32,
-    flow: &Forwarding,
-    backend: Address,
-) -> Result<Verdict, Refusal> {
+fn tunnel_ipv4(context: &XdpContext, flow: &Forwarding, backend: Address) -> Result<Verdict, Refusal> {
     let settings = SETTINGS.get(0).ok_or(Verdict::Inconsistent)?;
     let outer = encapsulate::ipv4_header(settings, flow, backend)?;
     let hop = if settings.has_gateway != 0 {
         gateway(context, settings, outer.packet_length()).map_err(|refusal| refusal.behind(Ipv4::LENGTH))?
     } else {
+        let ingress = context.ingress_ifindex() as u32;
         let question = question(ingress, Destination::Ipv4(outer.destination), outer.packet_length())?;
         question.l4_protocol = outer.protocol;
         question.__bindgen_anon_2.tos = outer.type_of_service;

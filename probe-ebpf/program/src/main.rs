@@ -24,6 +24,7 @@ mod icmp;
 mod link;
 mod maps;
 mod memory;
+mod outcome;
 mod packet;
 mod parse;
 mod quote;
@@ -52,9 +53,9 @@ fn maglev_trace(context: XdpContext) -> u32 {
 fn handle(context: &XdpContext) -> u32 {
     trace::begin(context);
     let outcome = balance::balance(context);
-    count::verdict(outcome.verdict);
+    count::verdict(outcome.verdict());
     trace::end(&outcome);
-    outcome.action
+    outcome.action()
 }
 
 /// What takes the outer header off at a backend.

@@ -60,29 +60,24 @@ impl Bucket {
     /// there is none.
     #[inline(always)]
     pub(crate) fn remember(self, flow: &SettlingFlow, now: u64) -> bool {
-        let mut held = [(0, 0); FLOWS_PER_BUCKET];
-        if self.store(flow, |place, entry| {
-            held[place] = (entry.slot, entry.word);
-            false
-        }) {
+        if self.store(flow, |_| false) {
             return true;
         }
-        // Slots cannot be looked up under the lock: which entry is dead is found without it.
-        let mut dead = None;
-        for (slot, word) in held {
+        // Slots cannot be looked up under the lock: which entry is dead is found without it. Should it be written
+        // meanwhile, what is read is the period of none, or of another: whether it is over does not hang on that.
+        for place in 0..FLOWS_PER_BUCKET {
+            let period = Period::of(self.entry(place));
             // Another processor may be about to put a deadline off that has just passed here.
-            if is_dead(slot, SlotWord(word), now.saturating_sub(GUARD_MILLISECONDS)) {
-                dead = Some((slot, word));
-                break;
+            if period.is_over(now.saturating_sub(GUARD_MILLISECONDS)) {
+                return self.store(flow, |entry| Period::of(entry) == period);
             }
         }
-        // Whatever has that slot and that word is as dead as what had them a moment ago.
-        dead.is_some_and(|dead| self.store(flow, |_, entry| (entry.slot, entry.word) == dead))
+        false
     }
 
     /// Stores the flow in the place that it has; else in an empty one, or one that may be taken.
     #[inline(always)]
-    fn store(self, flow: &SettlingFlow, mut may_take: impl FnMut(usize, &SettlingFlow) -> bool) -> bool {
+    fn store(self, flow: &SettlingFlow, may_take: impl Fn(*const SettlingFlow) -> bool) -> bool {
         let key = Words::of(&flow.key);
         let mut chosen = FLOWS_PER_BUCKET;
         self.locked(|| {
@@ -93,7 +88,7 @@ impl Bucket {
                     chosen = place;
                     break;
                 }
-                if entry.key.service == 0 || may_take(place, entry) {
+                if entry.key.service == 0 || may_take(entry) {
                     chosen = place;
                 }
             }
@@ -125,15 +120,32 @@ impl Bucket {
     }
 }
 
-/// Whether an entry can be needed no more: its slot is in another period than the one it was made in, or settles no
-/// longer. No entry comes back to life, since epochs only grow.
-#[inline(always)]
-fn is_dead(slot: u32, memory: SlotWord, now: u64) -> bool {
-    let (Some(word), Some(deadline)) = (Cell::of(&SLOTS, slot), Cell::of(&DEADLINES, slot)) else {
-        return true;
-    };
-    let word = SlotWord(word.load());
-    word.epoch() != memory.epoch() || word.phase(Deadline(deadline.load()), now) == Phase::Settled
+/// The slot and the epoch that an entry was made in, in one word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Period(u64);
+
+impl Period {
+    #[inline(always)]
+    fn of(entry: *const SettlingFlow) -> Self {
+        // SAFETY: it points to one of a bucket's entries, whose words are each aligned, and read whole.
+        let (slot, word) = unsafe {
+            ((&raw const (*entry).slot).read_volatile(), (&raw const (*entry).word).read_volatile())
+        };
+        Self(u64::from(slot) | u64::from(SlotWord(word).epoch().number()) << u32::BITS)
+    }
+
+    /// Whether what was made in it can be needed no more: its slot is in another period, or settles no longer. No entry
+    /// comes back to life, since epochs only grow.
+    #[inline(always)]
+    fn is_over(self, now: u64) -> bool {
+        let slot = self.0 as u32;
+        let (Some(word), Some(deadline)) = (Cell::of(&SLOTS, slot), Cell::of(&DEADLINES, slot)) else {
+            return true;
+        };
+        let word = SlotWord(word.load());
+        u64::from(word.epoch().number()) != self.0 >> u32::BITS
+            || word.phase(Deadline(deadline.load()), now) == Phase::Settled
+    }
 }
 
 /// A flow in words, whose comparison byte by byte would be a call.

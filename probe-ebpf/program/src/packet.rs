@@ -167,6 +167,8 @@ pub(crate) struct Ipv4 {
 
 impl Ipv4 {
     pub(crate) const LENGTH: usize = size_of::<Self>();
+    /// What a header begins with that has no options.
+    pub(crate) const WITHOUT_OPTIONS: u8 = 0x45;
     /// The flag that forbids fragments.
     pub(crate) const DO_NOT_FRAGMENT: Half = 0x4000_u16.to_be();
     /// The flag of a fragment that others follow.

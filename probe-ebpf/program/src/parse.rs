@@ -77,24 +77,21 @@ impl Packet {
     }
 }
 
-/// What the headers of a packet of the usual kinds say; [`crate::aside`] looks at the others.
+/// What the headers of a packet of the usual kinds say: TCP or UDP, whole, without tags, options and extension headers.
+/// [`crate::aside`] looks at the others, and says what is wrong with them.
 #[inline(always)]
-pub(crate) fn parse(context: &XdpContext) -> Result<Packet, Verdict> {
+pub(crate) fn parse(context: &XdpContext) -> Option<Packet> {
     // SAFETY: bytes alone.
-    let ethernet: &Ethernet = unsafe { packet::at(context, 0) }.ok_or(Verdict::Malformed)?;
-    match ethernet.kind {
-        Ethernet::IPV4 => whole(context, &datagram::ipv4(context)?),
-        Ethernet::IPV6 => whole(context, &datagram::ipv6::<false>(context)?),
-        _ => Err(Verdict::NotIp),
-    }
-}
-
-#[inline(always)]
-fn whole(context: &XdpContext, datagram: &Datagram) -> Result<Packet, Verdict> {
+    let ethernet: &Ethernet = unsafe { packet::at(context, 0) }?;
+    let datagram = match ethernet.kind {
+        Ethernet::IPV4 => datagram::ipv4::<false>(context).ok()?,
+        Ethernet::IPV6 => datagram::ipv6::<false>(context).ok()?,
+        _ => return None,
+    };
     if datagram.part != Part::Whole {
-        return Err(Verdict::Fragment);
+        return None;
     }
-    Ok(Packet::new(datagram, &ports(context, datagram)?, Kind::Whole))
+    Some(Packet::new(&datagram, &ports(context, &datagram).ok()?, Kind::Whole))
 }
 
 /// What the header behind those of IP says.

@@ -78,7 +78,7 @@ fn ipv6(context: &XdpContext, start: usize) -> Option<Quote> {
     // SAFETY: bytes alone.
     let header: &Ipv6 = unsafe { packet::at(context, start) }?;
     let Behind { protocol, length, part, .. } =
-        datagram::extensions::<true>(context, header.next_header, start + Ipv6::LENGTH).ok()?;
+        datagram::extensions(context, header.next_header, start + Ipv6::LENGTH).ok()?;
     if header.version() != 6 || part == Part::Later {
         return None;
     }

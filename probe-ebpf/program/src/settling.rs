@@ -17,66 +17,123 @@ pub(crate) fn choose(flow: &Flow) -> Result<Choice, Verdict> {
     if flow.word.previous() == 0 {
         return Ok(Choice::of(Backend::or_owner(flow.word, flow.word.owner())?));
     }
-    let settling = Settling {
+    let mut settling = Settling {
         key: flow.key(),
         hash: flow.hash,
         slot: flow.slot,
-        word: flow.word,
+        word: flow.word.0,
         now: flow.now,
-        segment: flow.packet.segment,
+        deadline: 0,
     };
-    let answer = settle(&settling, flow.service);
+    let mut answer = settle(&raw mut settling, flow.service, flow.packet.segment as u32);
+    if answer == REMEMBER {
+        answer = open(&raw const settling, flow.service);
+    }
     let backend = Backend::or_owner(flow.word, answer as u32)?;
     Ok(Choice { unremembered: answer & UNREMEMBERED != 0, ..Choice::of(backend) })
 }
 
-/// A packet of a slot that has a previous owner.
+/// A packet of a slot that has a previous owner; without padding, for the verifier wants all of it written.
+#[repr(C)]
 struct Settling {
     key: FlowKey,
     hash: u32,
     slot: u32,
-    word: SlotWord,
+    word: u64,
     now: u64,
-    segment: Segment,
+    /// Until when the slot settles, once [`settle`] has found that it does.
+    deadline: u64,
+}
+
+impl Settling {
+    #[inline(always)]
+    fn word(&self) -> SlotWord {
+        SlotWord(self.word)
+    }
 }
 
 /// Set in an answer if the packet could not be remembered.
 const UNREMEMBERED: u64 = 1 << 32;
 
-/// The number of the backend that a packet goes to if that is still there, and whether it is unremembered. It is called
-/// and not put in place: the packets of settled slots have the less on the stack.
+/// What [`settle`] answers where the packet is to be remembered: [`open`] does that. One after the other, and not one
+/// inside the other, they take less of the stack.
+const REMEMBER: u64 = u64::MAX;
+
+/// The number of the backend that a packet goes to if that is still there, or [`REMEMBER`]; 0 for pointers to nothing.
+/// It is called and not put in place: the packets of settled slots have the less on the stack. And it is global: the
+/// verifier looks at it once.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn settle(flow: &Settling, service: &ServiceRecord) -> u64 {
-    let word = flow.word;
-    let owner = u64::from(word.owner());
-    let Some(cell) = Cell::of(&DEADLINES, flow.slot) else { return owner };
+extern "C" fn settle(flow: *mut Settling, service: *const ServiceRecord, segment: u32) -> u64 {
+    // SAFETY: whoever calls has both.
+    let (Some(flow), Some(service)) = (unsafe { flow.as_mut() }, unsafe { service.as_ref() }) else {
+        return 0;
+    };
+    let segment = if segment == Segment::Opening as u32 {
+        Segment::Opening
+    } else if segment == Segment::Reset as u32 {
+        Segment::Reset
+    } else {
+        Segment::Other
+    };
+    let word = flow.word();
+    let Some(cell) = Cell::of(&DEADLINES, flow.slot) else { return word.owner().into() };
     let mut deadline = Deadline(cell.load());
     match word.phase(deadline, flow.now) {
-        Phase::Settled => return owner,
+        Phase::Settled => return word.owner().into(),
         Phase::SettlingWithoutDeadline => deadline = put_off(flow, service, cell, deadline, false),
         Phase::Settling => {}
     }
-    let bucket = Bucket::of(&flow.key, flow.hash);
-    let mut unremembered = false;
     let late = deadline.is_late(word.epoch(), flow.now);
-    let number = match route(word, flow.segment, recall(flow, bucket), late) {
-        Route::To(number) => number,
-        Route::Remember => match Backend::present(word.owner()) {
-            Some(owner) if remember(flow, bucket, owner) => owner.number,
-            Some(_) => {
-                unremembered = true;
-                word.previous()
+    match route(word, segment, recall(flow), late) {
+        Route::To(number) => {
+            if segment != Segment::Reset {
+                put_off_for(flow, service, number, deadline, false);
             }
-            None => word.owner(),
-        },
+            number.into()
+        }
+        Route::Remember => {
+            flow.deadline = deadline.0;
+            REMEMBER
+        }
+    }
+}
+
+/// Remembers that a flow is opened at its slot's owner. Answers with the number of the backend that the packet goes to if
+/// that is still there, and whether it is unremembered. Called, and global, like [`settle`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn open(flow: *const Settling, service: *const ServiceRecord) -> u64 {
+    // SAFETY: whoever calls has both.
+    let (Some(flow), Some(service)) = (unsafe { flow.as_ref() }, unsafe { service.as_ref() }) else {
+        return 0;
     };
-    if let Ok(backend) = Backend::or_owner(word, number)
-        && backend.number != word.owner()
-        && flow.segment != Segment::Reset
+    let word = flow.word();
+    match Backend::present(word.owner()) {
+        Some(owner) if remember(flow, owner) => owner.number.into(),
+        Some(_) => {
+            put_off_for(flow, service, word.previous(), Deadline(flow.deadline), true);
+            u64::from(word.previous()) | UNREMEMBERED
+        }
+        None => word.owner().into(),
+    }
+}
+
+/// Puts the slot's deadline off for a packet to another than the slot's owner.
+#[inline(always)]
+fn put_off_for(
+    flow: &Settling,
+    service: &ServiceRecord,
+    number: u32,
+    deadline: Deadline,
+    unremembered: bool,
+) {
+    if let Ok(backend) = Backend::or_owner(flow.word(), number)
+        && backend.number != flow.word().owner()
+        && let Some(cell) = Cell::of(&DEADLINES, flow.slot)
     {
         put_off(flow, service, cell, deadline, unremembered);
     }
-    u64::from(number) | if unremembered { UNREMEMBERED } else { 0 }
 }
 
 /// Puts the slot's deadline off, as far as it is worth a store and allowed.
@@ -88,7 +145,7 @@ fn put_off(
     deadline: Deadline,
     unremembered: bool,
 ) -> Deadline {
-    let epoch = flow.word.epoch();
+    let epoch = flow.word().epoch();
     let settle_time = service.settle_milliseconds;
     match deadline.put_off(epoch, flow.now, settle_time, limit(flow, service), unremembered) {
         Some(later) => {
@@ -106,7 +163,7 @@ fn limit(flow: &Settling, service: &ServiceRecord) -> u64 {
         && let Some(cell) = Cell::of(&SETTLE_LIMITS, flow.slot)
     {
         let limit = Deadline(cell.load());
-        if limit.epoch() == flow.word.epoch() {
+        if limit.epoch() == flow.word().epoch() {
             return limit.time();
         }
     }
@@ -115,10 +172,10 @@ fn limit(flow: &Settling, service: &ServiceRecord) -> u64 {
 
 /// What is remembered of the flow and still holds: from this period, and of the backend that it was.
 #[inline(always)]
-fn recall(flow: &Settling, bucket: Option<Bucket>) -> Recalled {
-    if let Some(memory) = bucket.and_then(|bucket| bucket.recall(&flow.key))
+fn recall(flow: &Settling) -> Recalled {
+    if let Some(memory) = Bucket::of(&flow.key, flow.hash).and_then(|bucket| bucket.recall(&flow.key))
         && memory.slot == flow.slot
-        && memory.word.epoch() == flow.word.epoch()
+        && memory.word.epoch() == flow.word().epoch()
         && let Some(backend) = Backend::present(memory.word.owner())
         && backend.record.generation == memory.generation
     {
@@ -131,14 +188,12 @@ fn recall(flow: &Settling, bucket: Option<Bucket>) -> Recalled {
 
 /// Remembers that the flow was opened at the slot's owner; `false` where there is no room.
 #[inline(always)]
-fn remember(flow: &Settling, bucket: Option<Bucket>, owner: Backend) -> bool {
-    bucket.is_some_and(|bucket| {
-        let entry = SettlingFlow {
-            key: flow.key,
-            word: SlotWord::new(owner.number, 0, flow.word.epoch()).0,
-            generation: owner.record.generation,
-            slot: flow.slot,
-        };
-        bucket.remember(&entry, flow.now)
-    })
+fn remember(flow: &Settling, owner: Backend) -> bool {
+    let entry = SettlingFlow {
+        key: flow.key,
+        word: SlotWord::new(owner.number, 0, flow.word().epoch()).0,
+        generation: owner.record.generation,
+        slot: flow.slot,
+    };
+    Bucket::of(&flow.key, flow.hash).is_some_and(|bucket| bucket.remember(&entry, flow.now))
 }

@@ -33,6 +33,10 @@ pub enum Action {
     Events,
     /// The processors.
     Processors,
+    /// What backends get, beside what they should.
+    Balance,
+    /// The slots that are hit most.
+    Hot,
     /// The service after this one.
     NextService,
     /// The service before this one.
@@ -158,6 +162,10 @@ pub enum Context {
     Events,
     /// Among the processors.
     Processors,
+    /// In the balance.
+    Balance,
+    /// Among the hot slots.
+    Hot,
     /// In the help.
     Help,
     /// While a change is shown before it is made.
@@ -191,6 +199,8 @@ impl Context {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "CPUs",
+            Self::Balance => "balance",
+            Self::Hot => "hot slots",
             Self::Help => "help",
             Self::Preview => "before a change",
             Self::Asked => "before a change that was asked for",
@@ -214,6 +224,8 @@ impl Context {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "cpus",
+            Self::Balance => "balance",
+            Self::Hot => "hot",
             Self::Help => "help",
             Self::Preview => "preview",
             Self::Asked => "asked",
@@ -239,7 +251,7 @@ impl Context {
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Views,
         Self::List,
         Self::Services,
@@ -247,6 +259,8 @@ impl Context {
         Self::Slots,
         Self::Events,
         Self::Processors,
+        Self::Balance,
+        Self::Hot,
         Self::Preview,
         Self::Asked,
         Self::Staged,
@@ -303,6 +317,13 @@ impl Binding {
         }
     }
 
+    /// Where else its keys mean the same, as the help has it: ` (also: slots)`; empty where nowhere.
+    #[must_use]
+    pub fn also(&self) -> String {
+        let others: Vec<&str> = self.contexts[1..].iter().map(|context| context.title()).collect();
+        if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) }
+    }
+
     /// Whether its keys may be ones that type a character.
     #[must_use]
     pub fn takes_characters(&self) -> bool {
@@ -314,6 +335,15 @@ impl Binding {
     pub fn is_in_palette(&self) -> bool {
         self.contexts.iter().all(|context| context.has_palette())
     }
+}
+
+/// The bindings by the place where they mean something first, in the order of the help; no place without one.
+pub fn sections() -> impl Iterator<Item = (Context, Vec<&'static Binding>)> {
+    let of = |context| BINDINGS.iter().filter(move |binding| binding.contexts[0] == context).collect();
+    Context::ALL
+        .into_iter()
+        .map(move |context| (context, of(context)))
+        .filter(|(_, bindings): &(_, Vec<_>)| !bindings.is_empty())
 }
 
 const fn binding(
@@ -340,12 +370,12 @@ const fn change(
 pub const BINDINGS: &[Binding] = {
     use Action as A;
     use Context::{
-        Always, Asked, Backends, Events, Fields, Filter, Form, Help, List, Palette, Preview, Search,
-        Services, Slots, Staged, Views,
+        Always, Asked, Backends, Balance, Events, Fields, Filter, Form, Help, Hot, List, Palette, Preview,
+        Search, Services, Slots, Staged, Views,
     };
     use KeyCode as K;
-    const MEMBERS: &[Context] = &[Backends, Slots];
-    const LISTS: &[Context] = &[Services, Backends, Events];
+    const MEMBERS: &[Context] = &[Backends, Slots, Balance, Hot];
+    const LISTS: &[Context] = &[Services, Backends, Events, Balance, Hot];
     const MOVING: &[Context] = &[List, Slots];
     &[
         binding(A::Open, &[code(K::Enter)], &[Services], "backends", "the backends of the service"),
@@ -356,6 +386,8 @@ pub const BINDINGS: &[Binding] = {
             "",
             "the slots, with the cursor on the backend's hottest",
         ),
+        binding(A::Open, &[code(K::Enter)], &[Balance], "hot slots", "the slots that are hit most"),
+        binding(A::Open, &[code(K::Enter)], &[Hot], "go there", "the slot, among the others"),
         change(A::Add, &[letter('a')], MEMBERS, "add", "add a backend"),
         change(
             A::Drain,
@@ -416,7 +448,7 @@ pub const BINDINGS: &[Binding] = {
         binding(
             A::Copy,
             &[letter('y')],
-            &[Services, Backends, Events, Slots],
+            &[Services, Backends, Events, Slots, Balance, Hot],
             "",
             "copy what is chosen: an address, a change or a slot in words",
         ),
@@ -496,6 +528,14 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Slots, &[letter('3')], &[Views], "", "slots"),
         binding(A::Events, &[letter('4')], &[Views], "", "events"),
         binding(A::Processors, &[letter('5')], &[Views], "", "CPUs"),
+        binding(
+            A::Balance,
+            &[letter('b')],
+            &[Views],
+            "",
+            "what backends get beside what weights and slots call for, and back",
+        ),
+        binding(A::Hot, &[letter('H')], &[Views], "", "the slots that are hit most, and back"),
         binding(A::NextService, &[letter(']')], &[Views], "service", "the next service"),
         binding(A::PreviousService, &[letter('[')], &[Views], "", "the service before"),
         binding(A::Freeze, &[control('f')], &[Views], "freeze", "take no samples, or take them again"),

@@ -87,7 +87,11 @@ impl Offers {
                 });
             }
         }
-        let words = words(columns, data);
+        let services = data.services().iter().map(|service| service.name.clone()).collect();
+        let backends = data
+            .service()
+            .map(|service| service.backends.iter().map(|backend| backend.name.clone()).collect());
+        let words = words(columns, services, backends.unwrap_or_default());
         entries.extend(words.iter().map(|word| Entry {
             name: format!("{} {}", word.first, word.what),
             keys: String::new(),
@@ -138,13 +142,14 @@ impl Word {
     }
 }
 
-fn words(columns: &[&str], data: &Data) -> Vec<Word> {
-    let owned = |name: &str| name.to_owned();
-    let services: Vec<String> = data.services().iter().map(|service| owned(&service.name)).collect();
-    let backends: Vec<String> = data
-        .service()
-        .map(|service| service.backends.iter().map(|backend| owned(&backend.name)).collect())
-        .unwrap_or_default();
+/// The words that another has to follow, as the manual has them: `slot NUMBER`, and what it is.
+#[must_use]
+pub fn described() -> Vec<(String, &'static str)> {
+    let words = words(&[""], Vec::new(), Vec::new());
+    words.iter().map(|word| (format!("{} {}", word.first, word.what), word.description)).collect()
+}
+
+fn words(columns: &[&str], services: Vec<String>, backends: Vec<String>) -> Vec<Word> {
     let word = |first, what, description, offers, command| Word { first, what, description, offers, command };
     let mut words = vec![
         word("service", "NAME", "choose a service", services, |name| Command::Service(name.to_owned())),
@@ -159,7 +164,7 @@ fn words(columns: &[&str], data: &Data) -> Vec<Word> {
             "theme",
             "NAME",
             "take on another theme",
-            theme::BUILT_IN.map(|(name, _)| owned(name)).into(),
+            theme::BUILT_IN.map(|(name, _)| name.to_owned()).into(),
             |name| Command::Theme(name.to_owned()),
         ),
     ];

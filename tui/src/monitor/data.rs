@@ -18,8 +18,9 @@ use super::{
     number,
     slots::what_if::WhatIf,
     stage::Stage,
+    standing::Standings,
 };
-use crate::source::{Identity, ServiceChanges};
+use crate::source::{Checker, Identity, ServiceChanges};
 
 /// How many changes can be taken back.
 const UNDOS: usize = 100;
@@ -33,10 +34,14 @@ pub struct Data {
     pub seed: Option<HashSeed>,
     /// Backends on offer.
     pub spares: Vec<Backend>,
+    /// Who runs the health checks that services ask for.
+    pub checker: Checker,
     /// The latest sample.
     pub sample: Option<Sample>,
     /// What is known beyond it.
     pub history: History,
+    /// What was counted since tables last changed.
+    pub standings: Standings,
     /// Which colours backends have.
     pub colours: Colours,
     /// The service that was chosen.
@@ -140,8 +145,10 @@ impl Data {
             identity,
             seed,
             spares: Vec::new(),
+            checker: Checker::Unknown,
             sample: None,
             history: History::default(),
+            standings: Standings::default(),
             colours: Colours::default(),
             service: None,
             backend: None,
@@ -166,6 +173,7 @@ impl Data {
     pub fn add(&mut self, sampled: Sampled) {
         self.late = sampled.late;
         self.spares = sampled.spares;
+        self.checker = sampled.checker;
         match sampled.result {
             Ok(mut sample) => {
                 self.failure = None;
@@ -174,6 +182,7 @@ impl Data {
                     service.backends.sort_by_cached_key(|backend| natural(&backend.name));
                 }
                 self.history.add(self.sample.as_ref(), &sample, self.interval);
+                self.standings.add(&sample);
                 self.colours.add(&sample);
                 self.traffic.measure(sample.taken_at);
                 self.sample = Some(sample);

@@ -8,7 +8,7 @@ use ratatui::{
     layout::Size,
 };
 
-use crate::source::{ChangeRequest, SourceError};
+use crate::source::{ChangeRequest, Checker, SourceError};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Sampled {
     pub result: Result<Sample, SourceError>,
     /// Backends on offer.
     pub spares: Vec<Backend>,
+    /// Who runs the health checks that are asked for.
+    pub checker: Checker,
     /// How long after its time it was taken.
     pub late: Duration,
 }

@@ -21,13 +21,13 @@ use super::{
     list::List,
     message::{Effect, Message, Order},
     slots::{
-        search,
+        search::{self, Found},
         view::SlotsView,
         what_if::{Split, WhatIf},
     },
     view::{
-        Component, Outcome, ViewName, backends::Backends, chrome, events::Events, help::Help,
-        processors::Processors, services::Services,
+        Component, Outcome, ViewName, backends::Backends, balance::Balance, chrome, events::Events,
+        help::Help, hot::Hot, processors::Processors, services::Services,
     },
 };
 use crate::terminal::look::Look;
@@ -52,6 +52,8 @@ pub struct Model {
     slots: SlotsView,
     events: Events,
     processors: Processors,
+    balance: Balance,
+    hot: Hot,
     help: Help,
 }
 
@@ -69,6 +71,8 @@ impl Model {
             slots: SlotsView::default(),
             events: Events::default(),
             processors: Processors::default(),
+            balance: Balance::default(),
+            hot: Hot::default(),
             help: Help::default(),
         }
     }
@@ -184,6 +188,10 @@ impl Model {
                 self.go(view);
                 Vec::new()
             }
+            Outcome::Find(found) => {
+                self.show(found);
+                Vec::new()
+            }
             Outcome::Ask(dialog) => self.ask(*dialog).map(Effect::Order).into_iter().collect(),
         }
     }
@@ -232,6 +240,8 @@ impl Model {
             Action::Slots => Outcome::Go(ViewName::Slots),
             Action::Events => Outcome::Go(ViewName::Events),
             Action::Processors => Outcome::Go(ViewName::Processors),
+            Action::Balance => self.go_or_come_back(ViewName::Balance),
+            Action::Hot => self.go_or_come_back(ViewName::Hot),
             Action::NextService => {
                 self.data.step_service(1);
                 Outcome::Done
@@ -294,7 +304,7 @@ impl Model {
     fn choose_what_is_shown(&mut self) {
         let chosen = match self.active {
             ViewName::Services => self.data.service.clone(),
-            ViewName::Backends => self.data.backend.clone(),
+            ViewName::Backends | ViewName::Balance => self.data.backend.clone(),
             _ => None,
         };
         let (component, data) = self.component();
@@ -383,14 +393,22 @@ impl Model {
 
     fn go_to_slot(&mut self, words: &str) {
         match search::find(&self.data, words) {
-            Ok(found) => {
-                self.active = ViewName::Slots;
-                // The view takes another service for another table, and begins anew.
-                self.refresh();
-                self.slots.find(found);
-            }
+            Ok(found) => self.show(found),
             Err(error) => self.data.say(NoticeTone::Warning, error),
         }
+    }
+
+    /// Shows a slot among the others.
+    fn show(&mut self, found: Found) {
+        self.active = ViewName::Slots;
+        // The view takes another service for another table, and begins anew.
+        self.refresh();
+        self.slots.find(found);
+    }
+
+    /// Where that view is open already, the tab that it belongs to.
+    fn go_or_come_back(&self, view: ViewName) -> Outcome {
+        Outcome::Go(if self.active == view { view.tab().unwrap_or(view) } else { view })
     }
 
     fn ask(&mut self, mut dialog: Dialog) -> Option<Order> {
@@ -401,7 +419,7 @@ impl Model {
 
     /// The tab that is open, or was before the help.
     fn tab(&self) -> ViewName {
-        if self.active == ViewName::Help { self.behind_help } else { self.active }
+        self.active.tab().or(self.behind_help.tab()).unwrap_or_default()
     }
 
     fn go(&mut self, view: ViewName) {
@@ -439,6 +457,8 @@ impl Model {
             ViewName::Slots => &mut self.slots,
             ViewName::Events => &mut self.events,
             ViewName::Processors => &mut self.processors,
+            ViewName::Balance => &mut self.balance,
+            ViewName::Hot => &mut self.hot,
             ViewName::Help => &mut self.help,
         };
         (component, &mut self.data)
@@ -451,6 +471,8 @@ impl Model {
             ViewName::Slots => &self.slots,
             ViewName::Events => &self.events,
             ViewName::Processors => &self.processors,
+            ViewName::Balance => &self.balance,
+            ViewName::Hot => &self.hot,
             ViewName::Help => &self.help,
         }
     }

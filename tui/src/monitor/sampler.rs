@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::message::{Message, Order, Sampled};
-use crate::source::Source;
+use crate::source::{Checker, Source};
 
 /// How long an ending monitor waits for a call into the kernel to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -150,7 +150,8 @@ impl<F: FnMut(Report)> Worker<F> {
     fn sample(&mut self) {
         let late = self.deadline.elapsed();
         let result = self.source.sample();
-        let sampled = Box::new(Sampled { result, spares: self.source.spares(), late });
+        let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.source.checker(sample));
+        let sampled = Box::new(Sampled { result, spares: self.source.spares(), checker, late });
         let before = self.latest.lock().unwrap_or_else(PoisonError::into_inner).replace(sampled);
         if before.is_none() {
             (self.tell.tell)(Report::Sampled);

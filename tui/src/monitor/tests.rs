@@ -1,5 +1,6 @@
 //! The monitor over a simulation whose time passes by hand.
 
+mod balance;
 mod bandwidth;
 mod changes;
 mod cycle;

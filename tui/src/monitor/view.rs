@@ -2,9 +2,11 @@
 
 pub mod applicable;
 pub mod backends;
+pub mod balance;
 pub mod chrome;
 pub mod events;
 pub mod help;
+pub mod hot;
 pub mod processors;
 pub mod services;
 
@@ -19,6 +21,7 @@ use super::{
     dialog::Dialog,
     list::List,
     message::Effect,
+    slots::search::Found,
 };
 use crate::terminal::look::Look;
 
@@ -36,14 +39,26 @@ pub enum ViewName {
     Events,
     /// What each processor does.
     Processors,
+    /// What backends get, beside what they should.
+    Balance,
+    /// The slots that are hit most.
+    Hot,
     /// The keys.
     Help,
 }
 
 impl ViewName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Services, Self::Backends, Self::Slots, Self::Events, Self::Processors, Self::Help];
+    pub const ALL: [Self; 8] = [
+        Self::Services,
+        Self::Backends,
+        Self::Slots,
+        Self::Events,
+        Self::Processors,
+        Self::Balance,
+        Self::Hot,
+        Self::Help,
+    ];
     /// Those that Tab goes through.
     pub const TABS: [Self; 5] = [Self::Services, Self::Backends, Self::Slots, Self::Events, Self::Processors];
 
@@ -56,7 +71,20 @@ impl ViewName {
             Self::Slots => "slots",
             Self::Events => "events",
             Self::Processors => "CPUs",
+            Self::Balance => "balance",
+            Self::Hot => "hot slots",
             Self::Help => "help",
+        }
+    }
+
+    /// The tab that it belongs to; `None` where that is whichever was open before.
+    #[must_use]
+    pub const fn tab(self) -> Option<Self> {
+        match self {
+            Self::Balance => Some(Self::Backends),
+            Self::Hot => Some(Self::Slots),
+            Self::Help => None,
+            tab => Some(tab),
         }
     }
 
@@ -70,6 +98,8 @@ impl ViewName {
             Self::Slots => &[C::Slots, C::Views, C::Always],
             Self::Events => &[C::Events, C::List, C::Views, C::Always],
             Self::Processors => &[C::Processors, C::List, C::Views, C::Always],
+            Self::Balance => &[C::Balance, C::List, C::Views, C::Always],
+            Self::Hot => &[C::Hot, C::List, C::Views, C::Always],
             Self::Help => &[C::Help, C::List, C::Views, C::Always],
         }
     }
@@ -95,6 +125,8 @@ pub enum Outcome {
     Ask(Box<Dialog>),
     /// Another view.
     Go(ViewName),
+    /// That slot, among the others.
+    Find(Found),
 }
 
 /// Something on screen.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     monitor::{
-        action::{BINDINGS, Binding, Context},
+        action::{Binding, sections},
         key::Key,
     },
     terminal::theme,
@@ -41,11 +41,9 @@ low-bandwidth = false
 ",
         theme::names()
     );
-    for context in Context::ALL {
-        for (index, binding) in BINDINGS.iter().filter(|binding| binding.contexts[0] == context).enumerate() {
-            if index == 0 {
-                let _ = writeln!(text, "\n# {}", context.title());
-            }
+    for (context, bindings) in sections() {
+        let _ = writeln!(text, "\n# {}", context.title());
+        for binding in bindings {
             let _ = writeln!(text, "{} = {} # {}", binding.name(), list(binding), binding.description);
         }
     }
@@ -61,7 +59,7 @@ fn list(binding: &Binding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preferences::Preferences;
+    use crate::{monitor::action::BINDINGS, preferences::Preferences};
 
     #[test]
     fn the_defaults_say_what_holds_without_them() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use maglev_core::{
+    health::Health,
     sample::{BackendId, BackendSample, Counters, ServiceSample, Slots},
     seed::HashSeed,
     service::{Backend, BackendState, Service, Tracking},
@@ -67,12 +68,15 @@ impl Balancer {
     ) -> Result<(), TableError> {
         let table = LookupTable::of_service(&target, seed)?;
         let same = |a: &Backend, b: &Backend| a.name == b.name && a.address == b.address;
-        let leaving: Vec<u32> = self
-            .members
-            .iter()
-            .filter(|member| !target.backends.iter().any(|backend| same(backend, &member.backend)))
-            .map(|member| member.id)
-            .collect();
+        let ids_without = |keeps: &dyn Fn(&Backend) -> bool| -> Vec<u32> {
+            let stays = |member: &&Member| {
+                target.backends.iter().any(|backend| same(backend, &member.backend) && keeps(backend))
+            };
+            self.members.iter().filter(|member| !stays(member)).map(|member| member.id).collect()
+        };
+        let leaving = ids_without(&|_| true);
+        // For one that is down nothing is held either.
+        let losing = ids_without(&|backend| backend.health != Health::Unhealthy);
         for backend in &target.backends {
             if let Some(member) = self.members.iter_mut().find(|member| same(&member.backend, backend)) {
                 member.backend = backend.clone();
@@ -100,16 +104,16 @@ impl Balancer {
         self.service = target;
         for (slot, &owner) in table.slots().iter().enumerate() {
             let owner = if owner == NO_BACKEND { 0 } else { ids[owner as usize] };
-            self.give(slot, owner, &leaving, milliseconds(now));
+            self.give(slot, owner, &losing, milliseconds(now));
         }
         self.members.sort_by(|a, b| a.backend.name.cmp(&b.backend.name));
         Ok(())
     }
 
-    fn give(&mut self, slot: usize, owner: u32, leaving: &[u32], now: u64) {
+    fn give(&mut self, slot: usize, owner: u32, losing: &[u32], now: u64) {
         let settle_time = milliseconds(self.service.settle_time);
         let holds =
-            self.service.tracking == Tracking::Settling && !leaving.contains(&self.words[slot].owner());
+            self.service.tracking == Tracking::Settling && !losing.contains(&self.words[slot].owner());
         let rewrite = reassign(self.words[slot], self.deadlines[slot], owner, now, settle_time, holds);
         if rewrite == Rewrite::Wait {
             // The datapath's writer comes back when the deadline has passed; here that moment is at hand.
@@ -119,7 +123,7 @@ impl Balancer {
         } else {
             self.store(slot, rewrite);
         }
-        for &id in leaving {
+        for &id in losing {
             let rewrite = forget_previous(self.words[slot], self.deadlines[slot], id, now);
             self.store(slot, rewrite);
         }
@@ -149,7 +153,9 @@ impl Balancer {
     /// Where a flow's packets go at `now`: `opened_at` is the backend that it was opened at, `None` for its first packet.
     pub(super) fn route(&self, slot: u32, opened_at: Option<u32>, now: Duration) -> u32 {
         let word = self.words[slot as usize];
-        let known = opened_at.filter(|id| self.members.iter().any(|member| member.id == *id));
+        let keeps = |member: &Member| member.backend.health != Health::Unhealthy;
+        let known =
+            opened_at.filter(|id| self.members.iter().any(|member| member.id == *id && keeps(member)));
         let remembered = match self.service.tracking {
             Tracking::Never => None,
             Tracking::Always => known,

@@ -6,7 +6,7 @@ use maglev_core::{plan::Plan, sample::Sample, seed::HashSeed, service::Backend};
 use maglev_lab::Namespace;
 use maglev_probe::{Datapath, DatapathError, Instance, Interface, Request};
 
-use super::{ChangeRequest, Identity, Source, SourceError};
+use super::{ChangeRequest, Checker, Identity, Source, SourceError};
 use crate::failure::in_words;
 
 /// How often a look is worth its cost: about a millisecond for a table of 16,381 slots.
@@ -119,6 +119,18 @@ impl Source for DatapathSource {
 
     fn spares(&self) -> Vec<Backend> {
         self.spares.clone()
+    }
+
+    fn checker(&self, sample: &Sample) -> Checker {
+        if !sample.services.iter().any(|service| service.is_checked) {
+            return Checker::Unknown;
+        }
+        match self.datapath.instance().find_watcher() {
+            Ok(Some(process)) => Checker::Process(process),
+            Ok(None) => Checker::Nobody,
+            // A viewer may not look there.
+            Err(_) => Checker::Unknown,
+        }
     }
 
     fn seed(&self) -> Option<HashSeed> {

@@ -103,57 +103,9 @@ fn nearest(wanted: Rgb, palette: RangeInclusive<u8>) -> u8 {
     palette.min_by_key(distance).unwrap_or_default()
 }
 
-/// Rewrites `38;5;n` and `48;5;n` for n below 16 to the codes that consoles of 8 and 16 colours know: 30 to 37, 90 to 97.
-#[must_use]
-pub fn as_ansi(bytes: &[u8]) -> Vec<u8> {
-    let mut result = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(start) = rest.windows(2).position(|pair| pair == b"\x1b[") {
-        let (before, sequence) = rest.split_at(start + 2);
-        result.extend_from_slice(before);
-        let end = sequence.iter().position(|byte| (0x40..=0x7e).contains(byte)).unwrap_or(sequence.len());
-        let (parameters, after) = sequence.split_at(end);
-        if after.first() == Some(&b'm') {
-            result.extend_from_slice(ansi_parameters(parameters).as_bytes());
-        } else {
-            result.extend_from_slice(parameters);
-        }
-        rest = after;
-    }
-    result.extend_from_slice(rest);
-    result
-}
-
-fn ansi_parameters(parameters: &[u8]) -> String {
-    let text = String::from_utf8_lossy(parameters);
-    let mut numbers = text.split(';').peekable();
-    let mut result: Vec<String> = Vec::new();
-    while let Some(number) = numbers.next() {
-        let indexed = matches!(number, "38" | "48") && numbers.next_if_eq(&"5").is_some();
-        match numbers.peek().and_then(|index| index.parse::<u8>().ok()).filter(|index| indexed && *index < 16)
-        {
-            Some(index) => {
-                numbers.next();
-                let base = if index < 8 { 30 } else { 90 - 8 };
-                let ground = if number == "48" { 10 } else { 0 };
-                result.push((base + ground + index).to_string());
-            }
-            None if indexed => result.push(format!("{number};5")),
-            None => result.push(number.to_owned()),
-        }
-    }
-    result.join(";")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sixteen_colours_are_written_for_consoles() {
-        let rewritten = as_ansi(b"a\x1b[38;5;1;48;5;12mb\x1b[2;3H\x1b[0m\x1b[38;5;200m\x1b[");
-        assert_eq!(rewritten, b"a\x1b[31;104mb\x1b[2;3H\x1b[0m\x1b[38;5;200m\x1b[");
-    }
 
     #[test]
     fn colours_go_down_the_ladder() {

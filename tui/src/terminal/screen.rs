@@ -12,7 +12,7 @@ use ratatui::{
 };
 use rustix::termios;
 
-use super::{capability::ColourDepth, frame::FrameWriter};
+use super::{capability::ColourDepth, encode, frame::FrameWriter};
 
 /// A backend that shows a frame as a whole.
 pub trait Present: Backend {
@@ -58,9 +58,7 @@ pub struct Screen<W: Write> {
 impl<W: Write> Screen<W> {
     /// A screen on `output`.
     #[must_use]
-    pub fn new(output: W, synchronised: bool, depth: ColourDepth) -> Self {
-        // Otherwise `NO_COLOR` has crossterm print a reset for each colour, which undoes the reverse before it.
-        ratatui::crossterm::style::force_color_output(true);
+    pub const fn new(output: W, synchronised: bool, depth: ColourDepth) -> Self {
         Self { frame: FrameWriter::new(output, synchronised), depth, cursor_hidden: false }
     }
 
@@ -92,17 +90,9 @@ impl<W: Output> Backend for Screen<W> {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        // Even without a cell the stock backend would end with three resets.
-        let mut content = content.peekable();
-        if content.peek().is_none() {
-            return Ok(());
-        }
-        if self.depth == ColourDepth::Sixteen {
-            let mut bytes = Vec::new();
-            CrosstermBackend::new(&mut bytes).draw(content)?;
-            return self.frame.write_all(&super::colour::as_ansi(&bytes));
-        }
-        self.crossterm().draw(content)
+        let mut bytes = Vec::new();
+        encode::cells(content, self.depth, &mut bytes);
+        self.frame.write_all(&bytes)
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {

@@ -20,3 +20,4 @@ mod slots;
 mod support;
 mod tags;
 mod tracking;
+mod verifier;

@@ -2,10 +2,7 @@
 
 use aya_ebpf::{btf_maps::ProgramArray, macros::btf_map, programs::XdpContext};
 
-use crate::{
-    balance::{Flow, Outcome},
-    packet::Hardware,
-};
+use crate::{balance::Flow, outcome::Outcome, packet::Hardware};
 
 /// The balancer that traces, if there is one.
 #[btf_map(name = "tracers")]

@@ -10,12 +10,7 @@ use maglev_core::slot::{Deadline, Phase};
 use maglev_probe_abi::{TRACE_ROOM, TRACKING_SETTLING, TraceFilter, TraceRecord, TraceState};
 
 use super::match_packet;
-use crate::{
-    balance::{Flow, Outcome},
-    maps::DEADLINES,
-    packet::Hardware,
-    rows::Cell,
-};
+use crate::{balance::Flow, maps::DEADLINES, outcome::Outcome, packet::Hardware, rows::Cell};
 
 /// What is asked for.
 #[btf_map(name = "trace_filter")]
@@ -126,7 +121,7 @@ pub(crate) fn leaves(destination: Hardware, interface: Option<u32>) {
 /// Tells what became of the packet, if it is asked for.
 #[inline(always)]
 pub(crate) fn end(outcome: &Outcome) {
-    tell(outcome.verdict as u32);
+    tell(outcome.verdict() as u32);
 }
 
 #[expect(clippy::needless_borrows_for_generic_args, reason = "without it there would be a copy on the stack")]

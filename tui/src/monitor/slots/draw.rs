@@ -90,11 +90,26 @@ pub fn ramp_glyph(level: usize, look: &Look) -> char {
     glyphs[level.min(LEVELS - 1)]
 }
 
-/// Draws the pixels of a raster, the numbers of the slots that rows start with, and the cursor if there is one.
+/// Slots that stand out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Marks<'a> {
+    /// The one under the cursor.
+    pub cursor: Option<u32>,
+    /// Those that have so many packets that they are told from the others, where slots are coloured by hits.
+    pub elephants: &'a [u32],
+}
+
+/// The mark of an elephant.
+#[must_use]
+pub fn elephant(look: &Look) -> &'static str {
+    if look.unicode() { "◆" } else { "!" }
+}
+
+/// Draws the pixels of a raster, the numbers of the slots that rows start with, and what is marked.
 pub fn draw(
     raster: &Raster,
     colouring: Colouring,
-    cursor: Option<u32>,
+    marks: Marks<'_>,
     data: &Data,
     look: &Look,
     area: Rect,
@@ -105,7 +120,11 @@ pub fn draw(
     let gutter = gutter(window.slots as usize, area.width);
     let half_blocks = data.half_blocks;
     let in_cell = if half_blocks { 2 } else { 1 };
-    let cursor = cursor.and_then(|slot| window.pixel_of(slot));
+    let cursor = marks.cursor.and_then(|slot| window.pixel_of(slot));
+    let elephants: Vec<(u32, u32)> = match colouring {
+        Colouring::Hits => marks.elephants.iter().filter_map(|slot| window.pixel_of(*slot)).collect(),
+        Colouring::Owner | Colouring::Age => Vec::new(),
+    };
     // Names are looked up once, not once a pixel.
     let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
         let of = |name: &str| (data.colours.number(name), data.colours.letter(name));
@@ -146,9 +165,20 @@ pub fn draw(
                 };
                 let (top, bottom) = (shade(pixel, row), shade(lower, row + 1));
                 cell.set_char('▀').set_fg(top).set_bg(bottom);
+                if let Some(of) = [row, row + 1].into_iter().find(|row| elephants.contains(&(column, *row))) {
+                    // The mark takes the place of both pixels, on the colour of its own.
+                    cell.set_symbol(elephant(look)).set_fg(look.heat[0]).set_bg(if of == row {
+                        top
+                    } else {
+                        bottom
+                    });
+                }
             } else {
                 let (glyph, style) = letter(pixel, colouring, &owner, look);
                 cell.set_char(glyph).set_style(style);
+                if elephants.contains(&(column, row)) {
+                    cell.set_symbol(elephant(look)).set_style(look.warning());
+                }
                 if at_cursor(row) {
                     cell.modifier.toggle(Modifier::REVERSED);
                 }

@@ -1,21 +1,33 @@
 //! What the colours of slots mean, with numbers.
 
-use maglev_core::{cilium::Counted, sample::ServiceSample};
+use maglev_core::{cilium::Counted, elephant::HotSlot, sample::ServiceSample};
 use ratatui::{
     style::Style,
     text::{Line, Span},
 };
 
-use super::{draw::Colouring, raster::Scale};
+use super::{
+    draw::{self, Colouring},
+    raster::Scale,
+};
 use crate::{
     monitor::{
         data::Data,
-        number::{count, percent, short},
+        number::{count, percent, several, short},
         view::backends::mark,
         widget::text::span,
     },
     terminal::{look::Look, theme::LEVELS},
 };
+
+/// What is told of hits.
+#[derive(Clone, Copy, Debug)]
+pub struct Heat<'a> {
+    /// What levels stand for.
+    pub scale: Scale,
+    /// The slots that have so many packets that they are marked, the hottest first.
+    pub elephants: &'a [HotSlot],
+}
 
 /// The legend, in as many lines of that width as it takes.
 #[must_use]
@@ -23,7 +35,7 @@ pub fn lines(
     colouring: Colouring,
     data: &Data,
     service: &ServiceSample,
-    scale: Scale,
+    heat: &Heat<'_>,
     look: &Look,
     width: u16,
 ) -> Vec<Line<'static>> {
@@ -32,7 +44,7 @@ pub fn lines(
         Colouring::Hits if service.counted() == Counted::Nothing => {
             vec![vec![span("hits are not counted", look.warning())]]
         }
-        Colouring::Hits => hits(scale, look),
+        Colouring::Hits => hits(heat, look),
         Colouring::Age => ages(look),
     };
     flow(entries, width)
@@ -88,14 +100,24 @@ fn swatch(level: usize, colours: &[ratatui::style::Color; LEVELS], look: &Look) 
     if look.half_blocks() {
         span("  ", Style::new().bg(colours[level]))
     } else {
-        span(super::draw::ramp_glyph(level, look).to_string().repeat(2), look.text())
+        span(draw::ramp_glyph(level, look).to_string().repeat(2), look.text())
     }
 }
 
-fn hits(scale: Scale, look: &Look) -> Vec<Vec<Span<'static>>> {
-    let mut entries = vec![vec![swatch(0, &look.heat, look), span(" none  ", look.text())]];
+fn hits(heat: &Heat<'_>, look: &Look) -> Vec<Vec<Span<'static>>> {
+    let mut entries = Vec::new();
+    if let Some(hottest) = heat.elephants.first() {
+        // What stands out is told first: the rest may have no room.
+        let text = format!(
+            " {}, the hottest {} of the packets   ",
+            several(heat.elephants.len() as u64, "elephant slot", "elephant slots"),
+            percent(hottest.share, 1.0),
+        );
+        entries.push(vec![span(draw::elephant(look), look.warning()), span(text, look.text())]);
+    }
+    entries.push(vec![swatch(0, &look.heat, look), span(" none  ", look.text())]);
     for level in (1..LEVELS).step_by(2) {
-        let begins = scale.begins(u8::try_from(level).unwrap_or(0));
+        let begins = heat.scale.begins(u8::try_from(level).unwrap_or(0));
         let mut spans = vec![swatch(level, &look.heat, look)];
         if level + 1 < LEVELS {
             spans.push(swatch(level + 1, &look.heat, look));

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use maglev_core::elephant::{self, HotSlot};
+
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},
@@ -9,7 +11,8 @@ use ratatui::{
 };
 
 use super::{
-    draw::{self, Colouring},
+    draw::{self, Colouring, Marks},
+    history::SlotHistory,
     legend,
     raster::Raster,
     search::{self, Found},
@@ -29,6 +32,9 @@ use crate::{
     terminal::look::Look,
 };
 
+/// How many elephants are marked at most.
+const MARKED: usize = 50;
+
 /// The view of the slots.
 #[derive(Clone, Debug, Default)]
 pub struct SlotsView {
@@ -40,6 +46,7 @@ pub struct SlotsView {
     raster: Raster,
     story: Option<Story>,
     next_in_line: NextInLine,
+    elephants: Vec<HotSlot>,
     found: Option<Found>,
 }
 
@@ -243,6 +250,9 @@ impl Component for SlotsView {
         };
         let history = data.service_history().map(|history| &history.slots);
         self.raster.update(window, slots, history, sample.taken_at);
+        let rates = history.map_or(&[][..], SlotHistory::rates);
+        self.elephants = elephant::hottest(&slots.owner, rates, MARKED);
+        self.elephants.retain(|slot| slot.is_elephant);
         self.story = Story::of(data, self.cursor, &mut self.next_in_line);
     }
 
@@ -277,10 +287,13 @@ impl Component for SlotsView {
             return;
         }
         self.draw_header(data, look, parts.header, buffer);
-        draw::draw(&self.raster, self.colouring, Some(self.cursor), data, look, parts.map, buffer);
+        let marked: Vec<u32> = self.elephants.iter().map(|elephant| elephant.slot).collect();
+        let marks = Marks { cursor: Some(self.cursor), elephants: &marked };
+        draw::draw(&self.raster, self.colouring, marks, data, look, parts.map, buffer);
         self.draw_minimap(look, parts.minimap, buffer);
         let mut rest = parts.legend;
-        for text in legend::lines(self.colouring, data, service, self.raster.scale, look, area.width) {
+        let scale = legend::Heat { scale: self.raster.scale, elephants: &self.elephants };
+        for text in legend::lines(self.colouring, data, service, &scale, look, area.width) {
             if rest.is_empty() {
                 break;
             }

@@ -17,9 +17,10 @@ use crate::{
         view::ViewName,
     },
     simulation::demonstration,
-    source::Source as _,
+    source::{Checker, Source as _},
     terminal::{
         capability::{ColourDepth, Glyphs},
+        look::Look,
         screen::{Output, Present as _, Screen},
     },
 };
@@ -117,70 +118,60 @@ fn tables_take_at_most_4_kb_a_second() {
             .collect();
         let mean = tell(view.title(), first, &steady);
         assert!(mean <= 4096, "{}: {mean} bytes a second", view.title());
+        // The backends have a small heatmap with them: in one of these seconds it shows that slots have settled.
+        let above = steady.iter().filter(|bytes| **bytes > 4096).count();
+        assert!(above <= usize::from(view == ViewName::Backends), "{}: {steady:?}", view.title());
     }
+}
+
+/// The heatmap of 65,537 slots under noise: the bytes of the first frame, and of those after it.
+fn heatmap(keys: &str, (width, height): (u16, u16), most: f64, look: Look) -> (usize, Vec<usize>) {
+    let mut services = demonstration();
+    services.truncate(1);
+    services[0].table_size = 65_537;
+    let mut bench = Bench::of(services, ViewName::Slots, look);
+    let mut wire = Wire::new(&mut bench, width, height);
+    bench.press(keys);
+    let mut noise = Noise::new(&mut bench, most);
+    for _ in 0..15 {
+        noise.sample(&mut bench);
+    }
+    let first = wire.frame(&bench);
+    let steady = (0..15).map(|_| {
+        noise.sample(&mut bench);
+        wire.frame(&bench)
+    });
+    let steady = steady.collect::<Vec<usize>>();
+    tell(&format!("heatmap {keys:?} {width}x{height}, {most} hits/s at most"), first, &steady);
+    (first, steady)
 }
 
 #[test]
 fn the_heatmap_takes_at_most_30_kb_a_frame_under_noise() {
-    // Zipf's rates over 65,537 slots, each with the noise of chance, on a large terminal.
-    let mut services = demonstration();
-    services.truncate(1);
-    services[0].table_size = 65_537;
-    for (keys, width, height, most) in [
-        ("c", 200, 50, 4e5),
-        ("c", 120, 40, 4e5),
-        ("c++++", 200, 50, 4e5),
-        ("c", 200, 50, 4e3),
-        ("c++++", 200, 50, 4e3),
-        ("", 200, 50, 4e5),
+    // Zipf's rates over the slots, each with the noise of chance. The first frame is a whole picture.
+    for (keys, size, most, whole) in [
+        ("c", (120, 40), 4e5, 40_000),
+        ("c", (200, 50), 4e5, 80_000),
+        ("c++++", (200, 50), 4e5, 80_000),
+        ("c", (200, 50), 4e3, 30_000),
+        ("c++++", (200, 50), 4e3, 30_000),
+        ("", (120, 40), 4e5, 50_000),
+        ("", (200, 50), 4e5, 105_000),
     ] {
-        let mut bench =
-            Bench::of(services.clone(), ViewName::Slots, look(ColourDepth::Indexed, Glyphs::Unicode));
-        let mut wire = Wire::new(&mut bench, width, height);
-        bench.press(keys);
-        let mut noise = Noise::new(&mut bench, most);
-        for _ in 0..15 {
-            noise.sample(&mut bench);
-        }
-        let first = wire.frame(&bench);
-        let steady: Vec<usize> = (0..15)
-            .map(|_| {
-                noise.sample(&mut bench);
-                wire.frame(&bench)
-            })
-            .collect();
-        let mean = tell(&format!("heatmap {keys:?} {width}x{height}, {most} hits/s at most"), first, &steady);
-        assert!(mean <= 30_000, "{keys:?}: {mean} bytes a frame");
+        let (first, steady) = heatmap(keys, size, most, look(ColourDepth::Indexed, Glyphs::Unicode));
+        assert!(steady.iter().all(|bytes| *bytes <= 30_000), "{keys:?}: {steady:?}");
+        assert!(first <= whole, "{keys:?}: {first} bytes for the first frame");
     }
 }
 
 #[test]
-fn a_thin_link_takes_a_quarter_for_a_picture_and_less_for_a_frame() {
-    let mut services = demonstration();
-    services.truncate(1);
-    services[0].table_size = 65_537;
-    let mut told = Vec::new();
-    for thin in [false, true] {
+fn a_thin_link_takes_half_for_a_picture_and_for_a_frame() {
+    let [wide, thin] = [false, true].map(|thin| {
         let look = look(ColourDepth::Indexed, Glyphs::Unicode);
-        let look = if thin { look.sparing() } else { look };
-        let mut bench = Bench::of(services.clone(), ViewName::Slots, look);
-        let mut wire = Wire::new(&mut bench, 200, 50);
-        bench.press("c++++");
-        let mut noise = Noise::new(&mut bench, 4e3);
-        for _ in 0..15 {
-            noise.sample(&mut bench);
-        }
-        let first = wire.frame(&bench);
-        let steady: Vec<usize> = (0..15)
-            .map(|_| {
-                noise.sample(&mut bench);
-                wire.frame(&bench)
-            })
-            .collect();
-        told.push((first, tell(if thin { "a thin link" } else { "a wide link" }, first, &steady)));
-    }
-    let [(wide_first, wide), (thin_first, thin)] = told[..] else { panic!("{told:?}") };
-    assert!(thin_first * 4 <= wide_first && thin < wide, "{told:?}");
+        let (first, steady) = heatmap("c", (200, 50), 4e5, if thin { look.sparing() } else { look });
+        (first, steady.iter().sum::<usize>())
+    });
+    assert!(thin.0 * 2 <= wide.0 && thin.1 * 2 <= wide.1, "{wide:?}, {thin:?}");
 }
 
 struct Noise {
@@ -220,6 +211,7 @@ impl Noise {
         *slots = Slots { hits: self.hits.as_slice().into(), ..slots.clone() };
         let result = Ok(self.sample.clone());
         bench.update(Message::Sampled(Box::new(Sampled {
+            checker: Checker::Unknown,
             result,
             spares: Vec::new(),
             late: Duration::ZERO,

@@ -8,7 +8,7 @@ use crate::{
         message::{Message, Sampled},
         view::ViewName,
     },
-    source::{Source as _, SourceError},
+    source::{Checker, Source as _, SourceError},
 };
 
 #[test]
@@ -41,7 +41,8 @@ fn a_reset_is_no_spike() {
         }
     }
     let before = bench.model.data.service_history().unwrap().slots.rates().to_vec();
-    let sampled = Sampled { result: Ok(sample), spares: Vec::new(), late: Duration::ZERO };
+    let sampled =
+        Sampled { result: Ok(sample), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
     bench.update(Message::Sampled(Box::new(sampled)));
     let history = bench.model.data.service_history().unwrap();
     assert_eq!(history.track.latest(), None);
@@ -52,7 +53,8 @@ fn a_reset_is_no_spike() {
 fn a_sample_that_fails_is_said_and_the_last_one_stays() {
     let mut bench = Bench::new(ViewName::Backends).after(2);
     let error = SourceError { message: "the map is gone; is the datapath up?".to_owned(), stale: false };
-    let sampled = Sampled { result: Err(error), spares: Vec::new(), late: Duration::ZERO };
+    let sampled =
+        Sampled { result: Err(error), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
     bench.update(Message::Sampled(Box::new(sampled)));
     bench.expect("no sample: the map is gone; is the datapath up?").expect("b5");
     bench.pass(1);
@@ -76,6 +78,11 @@ fn a_late_sample_is_said() {
     let mut bench = Bench::new(ViewName::Backends).after(1);
     let result = bench.simulation.sample();
     let late = Duration::from_millis(340);
-    bench.update(Message::Sampled(Box::new(Sampled { result, spares: Vec::new(), late })));
+    bench.update(Message::Sampled(Box::new(Sampled {
+        result,
+        spares: Vec::new(),
+        checker: Checker::Unknown,
+        late,
+    })));
     bench.expect("late by 340 ms");
 }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use maglev_core::{change::Change, health::Health};
 use ratatui::{buffer::Buffer, style::Color};
 
 use super::support::{Bench, SIZES, look};
 use crate::{
     monitor::view::ViewName,
     simulation::demonstration,
+    source::{ChangeRequest, Checker, Source as _},
     terminal::capability::{ColourDepth, Glyphs},
 };
 
@@ -65,8 +67,16 @@ fn busy(view: ViewName) -> Bench {
     bench.pass(4);
     bench.press("a<Enter><Tab><Enter>");
     bench.pass(2);
-    let number = 1 + ViewName::ALL.iter().position(|other| *other == view).unwrap();
-    bench.press(if view == ViewName::Help { "?".to_owned() } else { number.to_string() }.as_str());
+    bench.press(match view {
+        ViewName::Services => "1",
+        ViewName::Backends => "2",
+        ViewName::Slots => "3",
+        ViewName::Events => "4",
+        ViewName::Processors => "5",
+        ViewName::Balance => "b",
+        ViewName::Hot => "H",
+        ViewName::Help => "?",
+    });
     bench
 }
 
@@ -76,7 +86,7 @@ fn each_view_at_each_size() {
         let mut bench = busy(view);
         for (width, height) in SIZES {
             bench.resize(width, height);
-            snapshot(&format!("{}-{width}x{height}", view.title()), &bench);
+            snapshot(&format!("{}-{width}x{height}", view.title().replace(' ', "-")), &bench);
         }
     }
 }
@@ -122,6 +132,21 @@ fn what_a_change_would_do_beside_the_slots() {
     bench.model.data.half_blocks = false;
     bench.resize(80, 24);
     snapshot("what-if-plain-ascii", &bench);
+}
+
+#[test]
+fn one_that_is_down_and_one_that_fails() {
+    let mut bench = Bench::new(ViewName::Backends).after(3);
+    let health = |name: &str, health| Change::SetHealth(name.to_owned(), health);
+    let changes = vec![health("b2", Health::Unhealthy), health("b4", Health::Kept)];
+    bench.simulation.execute(&ChangeRequest::of("web", changes)).unwrap();
+    bench.pass(3);
+    bench.model.data.checker = Checker::Nobody;
+    bench.press("j");
+    for (width, height) in SIZES {
+        bench.resize(width, height);
+        snapshot(&format!("down-{width}x{height}"), &bench);
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
         view::ViewName,
     },
     simulation::{Simulation, demonstration, spares},
-    source::Source,
+    source::{Checker, Source},
     terminal::{
         capability::{Capability, ColourDepth, Glyphs},
         look::Look,
@@ -79,7 +79,8 @@ impl Bench {
             return;
         }
         let result = self.simulation.sample();
-        let sampled = Sampled { result, spares: self.simulation.spares(), late: Duration::ZERO };
+        let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.simulation.checker(sample));
+        let sampled = Sampled { result, spares: self.simulation.spares(), checker, late: Duration::ZERO };
         self.update(Message::Sampled(Box::new(sampled)));
     }
 

@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 60] = [
+const KEYS: [&str; 61] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -65,6 +65,7 @@ const KEYS: [&str; 60] = [
     ">",
     " ",
     "p",
+    "H",
     "X",
     "<C-f>",
     "<C-l>",

@@ -28,7 +28,12 @@ use crate::{
         history::{Rates, Track},
         list::{List, Listed, Order, Value},
         number::{count, percent, rate},
-        slots::{self, draw::Colouring, raster::Raster, window::Window},
+        slots::{
+            self,
+            draw::{Colouring, Marks},
+            raster::Raster,
+            window::Window,
+        },
         view::chrome::Layout,
         widget::{
             graph::{chart, sparkline},
@@ -365,7 +370,7 @@ impl Backends {
             count(u64::from(window.slots))
         );
         line(span(text, look.faint()), parts.map_title, buffer);
-        slots::draw::draw(&self.raster, Colouring::Owner, None, data, look, parts.map, buffer);
+        slots::draw::draw(&self.raster, Colouring::Owner, Marks::default(), data, look, parts.map, buffer);
     }
 }
 

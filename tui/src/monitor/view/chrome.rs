@@ -15,6 +15,7 @@ use crate::{
         number::{duration, short},
         widget::text::{line, span},
     },
+    source::Checker,
     terminal::look::Look,
 };
 
@@ -62,6 +63,9 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     }
     if data.frozen {
         spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
+    }
+    if data.checker == Checker::Nobody {
+        spans.extend([span(" NOT CHECKED ", look.warning()), Span::raw(" ")]);
     }
     let staged = data.stage.changes().len();
     if staged > 0 {
@@ -120,8 +124,8 @@ pub fn tabs(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect, 
         spans.push(span(format!(" {} ", view.title()), style));
         spans.push(Span::raw(" "));
     }
-    if active == ViewName::Help {
-        spans.push(span(" help ", look.selected()));
+    if !ViewName::TABS.contains(&active) {
+        spans.push(span(format!(" {} ", active.title()), look.selected()));
         spans.push(Span::raw(" "));
     }
     if !note.is_empty() {
@@ -159,6 +163,9 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
             NoticeTone::Error => look.error(),
         };
         span(format!(" {}", notice.text), style)
+    } else if data.checker == Checker::Nobody {
+        let text = " health checks are asked for and nobody runs them: maglev-top up --foreground";
+        span(text, look.warning())
     } else if data.sample.is_none() {
         span(" waiting for the first sample", look.faint())
     } else if area.width < 60 {

@@ -5,7 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use super::{Component, Outcome};
 use crate::{
     monitor::{
-        action::{Action, BINDINGS, Context},
+        action::{Action, BINDINGS, Context, sections},
         data::Data,
         keymap::Keymap,
         widget::text::{line, span},
@@ -21,23 +21,16 @@ pub struct Help {
 
 fn lines(keymap: &Keymap, look: &Look) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    for context in Context::ALL {
-        let mut bindings = BINDINGS.iter().filter(|binding| binding.contexts[0] == context).peekable();
-        if bindings.peek().is_none() {
-            continue;
-        }
+    for (context, bindings) in sections() {
         if !lines.is_empty() {
             lines.push(Line::default());
         }
         lines.push(span(format!(" {}", context.title()), look.heading()).into());
         for binding in bindings {
-            let others: Vec<&str> = binding.contexts[1..].iter().map(|context| context.title()).collect();
-            let also =
-                if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) };
             lines.push(Line::from(vec![
                 span(format!("  {:<13}", keymap.shown(binding)), look.accent()),
                 span(binding.description, look.text()),
-                span(also, look.faint()),
+                span(binding.also(), look.faint()),
                 span(if binding.changes { " (shown first)" } else { "" }, look.faint()),
             ]));
         }
