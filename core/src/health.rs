@@ -5,7 +5,7 @@ mod check;
 mod consequence;
 mod streak;
 
-pub use check::{CheckKind, HealthCheck, HttpCheck, MAX_STATUS_RANGES, MAX_TEXT, StatusError, Statuses};
+pub use check::{CheckKind, HealthCheck, HttpCheck, MAX_STATUS_RANGES, MAX_TEXT, StatusError, Statuses, Via};
 pub use consequence::{Verdict, consequences};
 pub use streak::{CALM, LONGEST_HOLD_DOWN, Streak, failures_after, hold_down};
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use address::{check_endpoint, check_family};
+use address::{check_endpoint, check_family, check_tunnel, check_via};
 pub use finding::{BrokenRules, Finding, Place};
 pub use name::check_name;
 pub use rule::{Rule, Warning};
@@ -153,6 +153,7 @@ impl Findings {
             ("tracking", check_tracking(service)),
             ("settle-time", check_settle_time(service.settle_time)),
             ("settle-limit", check_settle_limit(service)),
+            ("health", check_via(service)),
         ];
         self.collect(at, &subject, checks);
         if let Err(rule) = check_weights(service) {
@@ -174,6 +175,7 @@ impl Findings {
                 ("address", check_endpoint(backend.address)),
                 ("address", none(same_address)),
                 ("address", check_family(service, backend, datapath)),
+                ("address", check_tunnel(service, backend)),
                 ("weight", none((backend.weight == 0).then_some(Rule::WeightZero))),
             ];
             let at = |key| Place { service: Some(index), backend: Some(position), key };

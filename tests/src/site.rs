@@ -15,7 +15,7 @@ use maglev_core::{
     config::{AttachMode, Config},
     sample::{BackendSample, Sample, ServiceSample},
 };
-use maglev_lab::{Connection, Load, Server, TcpLoad, Topology, Traffic};
+use maglev_lab::{Backend, Connection, Load, Server, TcpLoad, Topology, Traffic};
 use maglev_probe::{Changed, Datapath, DatapathError, Decapsulation, Instance, Request};
 
 /// The address of every site's services.
@@ -77,7 +77,8 @@ pub struct Site {
     service: IpAddr,
     /// What answers at the backends.
     pub servers: Vec<Server>,
-    _decapsulation: Vec<Decapsulation>,
+    /// What takes outer headers off, in the order of the backends.
+    decapsulation: Vec<Option<Decapsulation>>,
 }
 
 impl Site {
@@ -100,17 +101,7 @@ impl Site {
             Err(error) => panic!("{error:?}"),
         };
         let servers = topology.start_servers(&[80], &[53]).expect("servers start");
-        let decapsulation = topology
-            .backends()
-            .iter()
-            .map(|backend| {
-                backend
-                    .namespace()
-                    .run(|| Decapsulation::attach(backend.interface().name(), AttachMode::Native))
-                    .expect("a thread gets into the backend")
-                    .expect("the decapsulating program attaches")
-            })
-            .collect();
+        let decapsulation = topology.backends().iter().map(decapsulate).map(Some).collect();
         let text = configuration(plot, &topology);
         let config =
             Config::parse("site.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")).config;
@@ -119,14 +110,7 @@ impl Site {
             topology.balancer().run(|| maglev_probe::up(&instance, &config)).expect("a thread gets in");
         started.unwrap_or_else(|error| panic!("{error:?}"));
         let datapath = Datapath::open(&instance).expect("what was pinned opens");
-        let site = Self {
-            topology,
-            datapath,
-            config,
-            service: plot.service,
-            servers,
-            _decapsulation: decapsulation,
-        };
+        let site = Self { topology, datapath, config, service: plot.service, servers, decapsulation };
         site.wait_for_neighbours();
         Some(site)
     }
@@ -264,6 +248,27 @@ impl Site {
         self.servers.push(self.topology.start_server(host, &[80], &[53]).expect("the server starts"));
     }
 
+    /// Has a host take no outer header off any more.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such host.
+    pub fn stop_decapsulation(&mut self, name: &str) {
+        let place = self.topology.backends().iter().position(|host| host.name() == name);
+        self.decapsulation[place.expect("a host of that name")] = None;
+    }
+
+    /// Has a host take outer headers off again.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such host, or the program does not attach.
+    pub fn start_decapsulation(&mut self, name: &str) {
+        let place = self.topology.backends().iter().position(|host| host.name() == name);
+        let place = place.expect("a host of that name");
+        self.decapsulation[place] = Some(decapsulate(&self.topology.backends()[place]));
+    }
+
     /// What one of the hosts would be as a backend of `web`.
     ///
     /// # Panics
@@ -339,6 +344,14 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(10), "waited ten seconds in vain: {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Has a host take outer headers off.
+fn decapsulate(host: &Backend) -> Decapsulation {
+    host.namespace()
+        .run(|| Decapsulation::attach(host.interface().name(), AttachMode::Native))
+        .expect("a thread gets into the backend")
+        .expect("the decapsulating program attaches")
 }
 
 fn configuration(plot: &Plot, topology: &Topology) -> String {

@@ -7,7 +7,7 @@ mod checks;
 use std::time::{Duration, Instant};
 
 use maglev_core::health::consequences;
-use maglev_probe::{Checked, Datapath, DatapathError, Judged};
+use maglev_probe::{Checked, Datapath, DatapathError, Judged, Tunnels};
 
 use self::checks::Checks;
 use crate::{
@@ -41,6 +41,7 @@ pub(crate) fn run(datapath: Datapath, json: bool) -> Result<(), Failure> {
         datapath,
         json,
         checks,
+        tunnels: None,
         checked: Vec::new(),
         state_version: None,
         next_hops_due: Instant::now(),
@@ -49,6 +50,7 @@ pub(crate) fn run(datapath: Datapath, json: bool) -> Result<(), Failure> {
         complaint: None,
     };
     foreground.follow()?;
+    foreground.lead()?;
     foreground.say(&format!(
         "staying: {} backends are checked; the datapath stays up when this ends",
         foreground.checks.count()
@@ -75,6 +77,8 @@ struct Foreground {
     datapath: Datapath,
     json: bool,
     checks: Checks,
+    /// What leads checks through tunnels, while some are to go there.
+    tunnels: Option<Tunnels>,
     /// What is to be checked, as of `state_version`.
     checked: Vec<Checked>,
     state_version: Option<u64>,
@@ -100,7 +104,7 @@ impl Foreground {
         }
         if Instant::now() >= self.next_hops_due {
             self.next_hops_due = Instant::now() + NEXT_HOPS;
-            match self.datapath.refresh_next_hops() {
+            match self.keep_ways() {
                 Ok(warnings) if warnings == self.said => {}
                 Ok(warnings) => {
                     print::warnings(&warnings);
@@ -120,11 +124,36 @@ impl Foreground {
 
     fn follow(&mut self) -> Result<(), DatapathError> {
         let (checked, version) = self.datapath.checked()?;
-        self.checks.follow(&checked);
         self.checked = checked;
+        // What stands against it is said when the ways are looked at; what needs no tunnel is checked all the same.
+        let _ = self.lead();
+        self.checks.follow(&self.checked, self.tunnels.as_ref().map(Tunnels::connections));
         // An odd one is of a change that is not over.
         self.state_version = Some(version).filter(|version| version.is_multiple_of(2));
         Ok(())
+    }
+
+    /// Has what leads checks through tunnels where it is needed, and nowhere else; says where it could not be put.
+    fn lead(&mut self) -> Result<Vec<DatapathError>, DatapathError> {
+        if self.checked.iter().all(|checked| checked.tunnel.is_none()) {
+            self.tunnels = None;
+            return Ok(Vec::new());
+        }
+        let tunnels = match &mut self.tunnels {
+            Some(tunnels) => tunnels,
+            none => none.insert(Tunnels::load()?),
+        };
+        tunnels.follow(&self.datapath, &self.checked)
+    }
+
+    /// Keeps next hops, and what leads checks to them, as the kernel's routes are; says what stands against it.
+    fn keep_ways(&mut self) -> Result<Vec<String>, DatapathError> {
+        let mut warnings = self.datapath.refresh_next_hops()?;
+        let failures = self.lead().unwrap_or_else(|error| vec![error]);
+        warnings.extend(failures.iter().map(|error| in_words(error)));
+        // Those that could not be led before begin.
+        self.checks.follow(&self.checked, self.tunnels.as_ref().map(Tunnels::connections));
+        Ok(warnings)
     }
 
     /// Does what follows from what the checks have found.

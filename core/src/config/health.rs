@@ -7,12 +7,12 @@ use toml::de::DeValue;
 use super::{
     Reason,
     read::{duration, owned_text},
-    section::{Report, Reported, Section, Value, kind, text, whole},
+    section::{Report, Reported, Section, Value, kind, parsed, text, whole},
 };
-use crate::health::{CheckKind, HealthCheck, HttpCheck, MAX_TEXT, Statuses};
+use crate::health::{CheckKind, HealthCheck, HttpCheck, MAX_TEXT, Statuses, Via};
 
 const HEALTH_KEYS: &[&str] =
-    &["check", "interval", "timeout", "rise", "fall", "port", "path", "status", "host"];
+    &["check", "interval", "timeout", "rise", "fall", "port", "via", "path", "status", "host"];
 
 /// The keys that only an HTTP check has.
 const HTTP_KEYS: [&str; 3] = ["path", "status", "host"];
@@ -33,6 +33,7 @@ pub(super) fn read_health(section: Section<'_>, report: &mut Report<'_>) -> Resu
     let rise = section.optional("rise", report, count);
     let fall = section.optional("fall", report, count);
     let port = section.optional("port", report, port);
+    let via = section.optional("via", report, parsed::<Via>("\"direct\" or \"tunnel\""));
     let path = section.optional("path", report, path);
     let status = section.optional("status", report, status);
     let host = section.optional("host", report, host);
@@ -71,6 +72,7 @@ pub(super) fn read_health(section: Section<'_>, report: &mut Report<'_>) -> Resu
         rise: rise?.unwrap_or(DEFAULT_RISE),
         fall: fall?.unwrap_or(DEFAULT_FALL),
         port: port?,
+        via: via?.unwrap_or_default(),
     })
 }
 

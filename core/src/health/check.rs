@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use crate::words::words;
+
 /// The longest path and the longest host of an HTTP check, in bytes.
 pub const MAX_TEXT: usize = 127;
 
@@ -21,8 +23,24 @@ pub struct HealthCheck {
     pub rise: u8,
     /// So many checks have to fail in a row for it to be unhealthy.
     pub fall: u8,
-    /// The port that is checked; the backend's own where it is `None`.
+    /// The port that is checked; where it is `None`, the backend's own, and through the tunnel the service's.
     pub port: Option<u16>,
+    /// The way that a check takes.
+    pub via: Via,
+}
+
+/// The way from the balancer to the backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// To the backend's own address.
+    #[default]
+    Direct,
+    /// As the packets of clients go: to the service's address, inside the outer header that leads to the backend.
+    Tunnel,
+}
+
+words! {
+    Via { Direct => "direct", Tunnel => "tunnel" }
 }
 
 /// What a check does.
@@ -138,6 +156,9 @@ impl fmt::Display for HealthCheck {
         }
         if let Some(port) = self.port {
             write!(formatter, " at port {port}")?;
+        }
+        if self.via == Via::Tunnel {
+            formatter.write_str(" through the tunnel")?;
         }
         let time = |time| humantime::format_duration(time);
         let (interval, timeout) = (time(self.interval), time(self.timeout));

@@ -77,12 +77,20 @@ pub fn hold_down(failures: u8) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::CheckKind;
+    use crate::health::{CheckKind, Via};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn check() -> HealthCheck {
-        HealthCheck { kind: CheckKind::Tcp, interval: SECOND, timeout: SECOND, rise: 2, fall: 3, port: None }
+        HealthCheck {
+            kind: CheckKind::Tcp,
+            interval: SECOND,
+            timeout: SECOND,
+            rise: 2,
+            fall: 3,
+            port: None,
+            via: Via::Direct,
+        }
     }
 
     /// What a check a second makes of a backend, from `was` on: `+` one that succeeds, `-` one that fails.

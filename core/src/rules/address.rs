@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::Rule;
 use crate::{
     config::Datapath,
+    health::Via,
     service::{Backend, Forwarding, Service},
 };
 
@@ -44,6 +45,29 @@ pub(super) fn check_family(service: &Service, backend: &Backend, datapath: &Data
         }),
         Forwarding::L2 | Forwarding::Observe => Ok(()),
     }
+}
+
+/// Says whether the backend's checks can take the way of the service's packets.
+pub(super) fn check_tunnel(service: &Service, backend: &Backend) -> Result<(), Rule> {
+    let service_is_v4 = service.address.is_ipv4();
+    // Where packets stay as they are, families that differ have an error of their own.
+    let is_checked = service.forwarding == Forwarding::Ipip && goes_through_tunnel(service);
+    if is_checked && backend.address.is_ipv4() != service_is_v4 {
+        return Err(Rule::TunnelCheckFamily { service_is_v4 });
+    }
+    Ok(())
+}
+
+/// Says whether there is a way that the checks of a service can take.
+pub(super) fn check_via(service: &Service) -> Result<(), Rule> {
+    if service.forwarding == Forwarding::Observe && goes_through_tunnel(service) {
+        return Err(Rule::TunnelCheckObserved);
+    }
+    Ok(())
+}
+
+fn goes_through_tunnel(service: &Service) -> bool {
+    service.health.as_ref().is_some_and(|check| check.via == Via::Tunnel)
 }
 
 /// Says whether outer headers can come from there.

@@ -108,6 +108,22 @@ pub enum Rule {
         /// Whether the outer header is IPv4.
         v4: bool,
     },
+    /// A check cannot take the way of the service's packets to the backend.
+    #[error(
+        "health.via = \"tunnel\" takes an {family} backend of an {family} service: a check is a connection to the backend's \
+         own address that is led through the tunnel, and cannot change its family; give it an {family} address, or \
+         check it with via = \"direct\"",
+        family = family(*service_is_v4)
+    )]
+    TunnelCheckFamily {
+        /// Whether the service is an IPv4 one.
+        service_is_v4: bool,
+    },
+    /// A service whose packets are not forwarded has no way for checks.
+    #[error(
+        "via = \"tunnel\" is the way of the service's packets, and observe forwards none: check it with via = \"direct\""
+    )]
+    TunnelCheckObserved,
     /// The services have more slots than there is room for.
     #[error("the services take {wanted} slots (each in whole rows of {row}), over max-slots, {max}", row = super::ROW_SLOTS)]
     TooManySlots {

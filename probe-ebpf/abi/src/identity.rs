@@ -24,6 +24,11 @@ pub const CHECK_TCP: u8 = 1;
 /// `kind`: a check connects, asks over HTTP, and looks at the status.
 pub const CHECK_HTTP: u8 = 2;
 
+/// `via`: a check goes to the backend's own address.
+pub const VIA_DIRECT: u8 = 0;
+/// `via`: a check goes as the packets of clients do.
+pub const VIA_TUNNEL: u8 = 1;
+
 /// `health`: nothing is known.
 pub const HEALTH_UNKNOWN: u8 = 0;
 /// `health`: the backend's checks succeed.
@@ -44,8 +49,8 @@ pub struct HealthSettings {
     pub rise: u8,
     /// So many have to fail in a row.
     pub fall: u8,
-    /// Zero.
-    pub padding: u8,
+    /// `VIA_…`.
+    pub via: u8,
     /// The port that is checked, in the host's order; 0 for the backend's own.
     pub port: u16,
     /// Zero.

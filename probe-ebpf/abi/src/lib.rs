@@ -7,6 +7,7 @@
 
 use core::mem::{offset_of, size_of};
 
+mod check;
 mod counters;
 mod decap;
 mod flows;
@@ -16,6 +17,7 @@ mod service;
 mod trace;
 mod verdict;
 
+pub use check::{CheckKey, CheckRecord, OUTER_NONE, OUTER_V4, OUTER_V6, SIMULTANEOUS_CHECKS};
 pub use counters::{BackendCounters, ServiceCounters};
 pub use decap::DecapSettings;
 pub use flows::{
@@ -26,7 +28,7 @@ pub use fragments::{FRAGMENTED_PACKETS, FirstFragment, FragmentKey};
 pub use identity::{
     BackendIdentity, CHECK_HTTP, CHECK_NONE, CHECK_TCP, EVENTS, Event, HEALTH_HEALTHY, HEALTH_KEPT,
     HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HealthSettings, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING,
-    PHASE_STARTING, ServiceIdentity,
+    PHASE_STARTING, ServiceIdentity, VIA_DIRECT, VIA_TUNNEL,
 };
 pub use service::{
     AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord,
@@ -59,6 +61,10 @@ pub mod program {
     pub const DECAP: &str = "maglev_decap";
     /// The balancer that traces, which is an object of its own.
     pub const TRACE: &str = "maglev_trace";
+    /// What puts packets of checks into the tunnel, in an object of its own.
+    pub const CHECK_OUT: &str = "maglev_check_out";
+    /// What lets the answers be the backend's own, in the same object.
+    pub const CHECK_IN: &str = "maglev_check_in";
 }
 
 /// The names of the maps: in the object, and under `maps/` in the instance's folder.
@@ -124,6 +130,10 @@ pub mod map {
     /// A ring of [`TraceRecord`](crate::TraceRecord)s; the tracer's own.
     pub const TRACE_RECORDS: &str = "trace_records";
 
+    /// [`CheckKey`](crate::CheckKey) → [`CheckRecord`](crate::CheckRecord): the connections of checks that take the way of
+    /// clients' packets. It is pinned nowhere.
+    pub const CHECKS: &str = "checks";
+
     /// Those that are pinned nowhere, and go with whoever has them open.
     pub const UNPINNED: [&str; 4] = [TRACERS, TRACE_FILTER, TRACE_STATE, TRACE_RECORDS];
 }
@@ -147,7 +157,9 @@ const _: () = {
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<FirstFragment>() == 24);
     assert!(size_of::<DecapSettings>() == 8);
-    assert!(size_of::<HealthSettings>() == 304);
+    assert!(size_of::<HealthSettings>() == 304 && offset_of!(HealthSettings, port) == 4);
+    assert!(size_of::<CheckKey>() == 20);
+    assert!(size_of::<CheckRecord>() == 56 && offset_of!(CheckRecord, hash) == 52);
     assert!(size_of::<ServiceIdentity>() == 448 && offset_of!(ServiceIdentity, health) == 144);
     assert!(size_of::<BackendIdentity>() == 120 && offset_of!(BackendIdentity, configured_weight) == 104);
     assert!(offset_of!(BackendIdentity, health_since) == 112);

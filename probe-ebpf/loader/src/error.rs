@@ -230,6 +230,11 @@ pub enum DatapathError {
         /// The sysctl.
         sysctl: String,
     },
+    /// The kernel cannot lead health checks through tunnels.
+    #[error(
+        "this kernel is older than 6.6: health checks through the tunnel are led by programs on tcx links, which it does not have. Check with via = \"direct\" under [services.health], or boot a newer kernel"
+    )]
+    NoTunnelChecks,
     /// The program did not get into the kernel.
     #[error("the kernel refused the program{}", verifier(.log))]
     Refused {

@@ -2,7 +2,7 @@
 
 use maglev_core::{
     change::Change,
-    health::{Health, Verdict, consequences},
+    health::{Health, Verdict, Via, consequences},
     plan::Plan,
     service::Service,
 };
@@ -11,7 +11,8 @@ use crate::{
     actor::Actor,
     datapath::{Datapath, notes},
     error::DatapathError,
-    state::State,
+    state::{ServiceState, State},
+    tunnel::TunnelTerms,
     writer::{Target, Writer, require_pinned},
 };
 
@@ -22,6 +23,8 @@ pub struct Checked {
     pub service: Service,
     /// How often each of them has failed of late, in that order.
     pub failures: Vec<u8>,
+    /// What becomes of packets on the way that its checks are to take; `None` where they go straight to the backends.
+    pub tunnel: Option<TunnelTerms>,
 }
 
 /// What was found of a backend, and how.
@@ -50,6 +53,16 @@ impl Datapath {
     /// When a map cannot be read.
     pub fn checked(&self) -> Result<(Vec<Checked>, u64), DatapathError> {
         let state = State::read_settled(self.maps())?;
+        let settings = self.settings()?;
+        let tunnel = |service: &ServiceState| {
+            let check = service.service.health.as_ref()?;
+            (check.via == Via::Tunnel).then(|| TunnelTerms {
+                service: Service { backends: Vec::new(), ..service.service.clone() },
+                seed: service.seed(),
+                source_v4: settings.tunnel_source_v4,
+                source_v6: settings.tunnel_source_v6,
+            })
+        };
         let failures = |number: &u32| state.backends.get(number).map_or(0, |backend| backend.failures);
         let checked = state
             .services
@@ -58,6 +71,7 @@ impl Datapath {
             .map(|service| Checked {
                 service: service.service.clone(),
                 failures: service.numbers.iter().map(failures).collect(),
+                tunnel: tunnel(service),
             })
             .collect();
         Ok((checked, state.meta.state_version))

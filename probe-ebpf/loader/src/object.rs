@@ -22,6 +22,10 @@ pub(crate) static BALANCER: Object =
 pub(crate) static TRACER: Object =
     Object { file: "trace.bpf.o", embedded: aya::include_bytes_aligned!("../object/trace.bpf.o") };
 
+/// What leads health checks the way of clients' packets.
+pub(crate) static HEALTH: Object =
+    Object { file: "health.bpf.o", embedded: aya::include_bytes_aligned!("../object/health.bpf.o") };
+
 /// Names a file to load instead of the embedded balancer, for tests of one that was just built: the others are taken
 /// from beside it.
 const OVERRIDE: &str = "MAGLEV_EBPF_OBJECT";

@@ -7,7 +7,7 @@ use std::{
 
 use maglev_core::{
     config::{Datapath, Ipv4Net, Ipv6Net},
-    health::{CheckKind, Health, HealthCheck, HttpCheck, Statuses},
+    health::{CheckKind, Health, HealthCheck, HttpCheck, Statuses, Via},
     sample::ByHand,
     seed::HashSeed,
     service::{Affinity, Backend, BackendState, Forwarding, Protocol, Service, Tracking},
@@ -126,7 +126,7 @@ fn health_settings(check: Option<&HealthCheck>) -> abi::HealthSettings {
         kind: abi::CHECK_NONE,
         rise: 0,
         fall: 0,
-        padding: 0,
+        via: abi::VIA_DIRECT,
         port: 0,
         reserved: 0,
         interval_milliseconds: 0,
@@ -141,6 +141,10 @@ fn health_settings(check: Option<&HealthCheck>) -> abi::HealthSettings {
         kind: abi::CHECK_TCP,
         rise: check.rise,
         fall: check.fall,
+        via: match check.via {
+            Via::Direct => abi::VIA_DIRECT,
+            Via::Tunnel => abi::VIA_TUNNEL,
+        },
         port: check.port.unwrap_or(0),
         interval_milliseconds: milliseconds(check.interval),
         timeout_milliseconds: milliseconds(check.timeout),
@@ -180,6 +184,7 @@ fn health_check(settings: &abi::HealthSettings) -> Option<HealthCheck> {
         rise: settings.rise,
         fall: settings.fall,
         port: (settings.port != 0).then_some(settings.port),
+        via: if settings.via == abi::VIA_TUNNEL { Via::Tunnel } else { Via::Direct },
     })
 }
 
@@ -399,13 +404,14 @@ mod tests {
             rise: 2,
             fall: 255,
             port: Some(8080),
+            via: Via::Tunnel,
         };
         let http = HttpCheck {
             path: "/ready".into(),
             host: Some("web".into()),
             status: "200,204,301-302".parse().unwrap(),
         };
-        let http = HealthCheck { kind: CheckKind::Http(http), port: None, ..tcp.clone() };
+        let http = HealthCheck { kind: CheckKind::Http(http), port: None, via: Via::Direct, ..tcp.clone() };
         for health in [None, Some(tcp), Some(http)] {
             let one = Service { health, ..one.clone() };
             assert_eq!(service(&service_identity(&one, &HashSeed::default(), 512)), one);

@@ -11,10 +11,11 @@ use std::{
 
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
-    BackendCounters, BackendIdentity, BackendRecord, DecapSettings, DecapVerdict, EVENTS, Event,
-    FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, MAX_BACKENDS, MAX_SERVICES, Meta, Row,
-    SETTLING_BUCKETS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings, SettlingBucket,
-    TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map, program,
+    BackendCounters, BackendIdentity, BackendRecord, CheckKey, CheckRecord, DecapSettings, DecapVerdict,
+    EVENTS, Event, FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, MAX_BACKENDS, MAX_SERVICES, Meta,
+    Row, SETTLING_BUCKETS, SIMULTANEOUS_CHECKS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord,
+    Settings, SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map,
+    program,
 };
 
 fn root() -> &'static Path {
@@ -101,6 +102,11 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
     let found = Found::read(&path.with_file_name("trace.bpf.o"));
     assert_eq!(found.maps(), expected);
     assert_eq!(found.programs(), [program::DECAP, program::TRACE]);
+
+    let found = Found::read(&path.with_file_name("health.bpf.o"));
+    let checks = entry::<CheckKey, CheckRecord>(HASH, SIMULTANEOUS_CHECKS, 0);
+    assert_eq!(found.maps(), BTreeMap::from([(map::CHECKS, checks)]));
+    assert_eq!(found.programs(), [program::CHECK_IN, program::CHECK_OUT]);
 }
 
 /// An object that was built.

@@ -11,6 +11,7 @@ mod interface;
 mod machine;
 mod scene;
 mod service;
+mod tunnel_checks;
 mod way;
 
 use serde::Serialize;
@@ -52,6 +53,7 @@ const CHECKS: &[Check] = &[
     Check { name: "receive-merging", judge: interface::merging },
     Check { name: "forwarding", judge: interface::forwarding },
     Check { name: "service-address", judge: service::address },
+    Check { name: "tunnel-checks", judge: tunnel_checks::tunnel_checks },
     Check { name: "route", judge: way::route },
     Check { name: "neighbour", judge: way::neighbour },
     Check { name: "packet-size", judge: way::packet_size },

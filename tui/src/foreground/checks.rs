@@ -15,7 +15,7 @@ use maglev_core::{
     health::{Health, HealthCheck, Streak, Verdict},
     service::Service,
 };
-use maglev_probe::{Checked, Found};
+use maglev_probe::{Checked, Connections, Found};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::Semaphore,
@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::check::check;
+use super::check::{Tunnel, check};
 
 /// So many checks are under way at most; others wait.
 const AT_ONCE: usize = 512;
@@ -53,6 +53,7 @@ pub(super) struct Checks {
 /// The checks of one backend.
 struct Task {
     check: HealthCheck,
+    tunnel: Option<Tunnel>,
     handle: JoinHandle<()>,
     streak: Streak,
     /// What the last one that failed met with.
@@ -84,27 +85,41 @@ impl Checks {
         self.tasks.len()
     }
 
-    /// Checks what is `wanted` from now on, and nothing else. What goes on as before keeps its count.
-    pub(super) fn follow(&mut self, wanted: &[Checked]) {
-        let mut keys: BTreeMap<Key, &HealthCheck> = BTreeMap::new();
-        for Service { name, health, backends, .. } in wanted.iter().map(|checked| &checked.service) {
-            let Some(health) = health else { continue };
-            keys.extend(backends.iter().map(|one| ((name.clone(), one.name.clone(), one.address), health)));
+    /// Checks what is `wanted` from now on, and nothing else; through tunnels only where there are `connections` that are
+    /// led. What goes on as before keeps its count.
+    pub(super) fn follow(&mut self, wanted: &[Checked], connections: Option<&Arc<Connections>>) {
+        let mut keys: BTreeMap<Key, (&HealthCheck, Option<Tunnel>)> = BTreeMap::new();
+        for Checked { service, tunnel, .. } in wanted {
+            let Service { name, health: Some(health), backends, .. } = service else { continue };
+            let tunnel = match (tunnel, connections) {
+                (None, _) => None,
+                (Some(terms), Some(connections)) => {
+                    Some(Tunnel { terms: terms.clone(), connections: Arc::clone(connections) })
+                }
+                (Some(_), None) => continue,
+            };
+            keys.extend(
+                backends
+                    .iter()
+                    .map(|one| ((name.clone(), one.name.clone(), one.address), (health, tunnel.clone()))),
+            );
         }
-        self.tasks.retain(|key, task| keys.get(key).is_some_and(|check| **check == task.check));
-        for (key, check) in keys {
+        self.tasks.retain(|key, task| {
+            keys.get(key).is_some_and(|(check, tunnel)| **check == task.check && *tunnel == task.tunnel)
+        });
+        for (key, (check, tunnel)) in keys {
             if !self.tasks.contains_key(&key) {
-                let task = self.begin(key.clone(), check.clone());
+                let task = self.begin(key.clone(), check.clone(), tunnel);
                 self.tasks.insert(key, task);
             }
         }
     }
 
-    fn begin(&self, key: Key, check: HealthCheck) -> Task {
+    fn begin(&self, key: Key, check: HealthCheck, tunnel: Option<Tunnel>) -> Task {
         let (permits, sender) = (Arc::clone(&self.permits), self.sender.clone());
-        let terms = check.clone();
-        let handle = self.runtime.spawn(async move { repeat(key, terms, permits, sender).await });
-        Task { check, handle, streak: Streak::default(), failure: String::new() }
+        let (terms, way) = (check.clone(), tunnel.clone());
+        let handle = self.runtime.spawn(async move { repeat(key, terms, way, permits, sender).await });
+        Task { check, tunnel, handle, streak: Streak::default(), failure: String::new() }
     }
 
     /// Counts what was found since it was last asked.
@@ -142,13 +157,19 @@ impl Checks {
 }
 
 /// Checks one backend over and over, until its task is ended.
-async fn repeat(key: Key, terms: HealthCheck, permits: Arc<Semaphore>, sender: Sender<Outcome>) {
+async fn repeat(
+    key: Key,
+    terms: HealthCheck,
+    tunnel: Option<Tunnel>,
+    permits: Arc<Semaphore>,
+    sender: Sender<Outcome>,
+) {
     // Not all of them at once: each has its own place in the interval.
     let mut due = Instant::now() + jitter(terms.interval);
     loop {
         sleep_until(due).await;
         let Ok(permit) = permits.acquire().await else { return };
-        let result = check(&terms, key.2).await;
+        let result = check(&terms, key.2, tunnel.as_ref()).await;
         drop(permit);
         let outcome = Outcome { key: key.clone(), check: terms.clone(), result, at: Instant::now() };
         if sender.send(outcome).is_err() {

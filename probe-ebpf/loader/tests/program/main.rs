@@ -3,6 +3,7 @@
 //! `MAGLEV_EBPF_OBJECT=path` runs them on another object than the kept one. They need root: else each says that it was
 //! skipped, and passes.
 
+mod checks;
 mod decap;
 mod echo;
 mod errors;

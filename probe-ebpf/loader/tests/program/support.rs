@@ -7,6 +7,7 @@ use std::{
     error::Error,
     fs, io, iter,
     net::{Ipv4Addr, SocketAddrV4},
+    path::PathBuf,
 };
 
 use aya::{
@@ -76,6 +77,13 @@ pub(crate) fn object() -> Cow<'static, [u8]> {
     env::var_os("MAGLEV_EBPF_OBJECT").map_or(Cow::Borrowed(KEPT), |path| Cow::Owned(fs::read(path).unwrap()))
 }
 
+/// Another object of the same build, of that name: `kept`, or what lies beside the one under test.
+pub(crate) fn beside(name: &str, kept: &'static [u8]) -> Cow<'static, [u8]> {
+    env::var_os("MAGLEV_EBPF_OBJECT")
+        .map(PathBuf::from)
+        .map_or(Cow::Borrowed(kept), |path| Cow::Owned(fs::read(path.with_file_name(name)).unwrap()))
+}
+
 /// The object's programs and maps, in the kernel.
 pub(crate) struct Programs {
     pub(crate) ebpf: Ebpf,
@@ -90,7 +98,7 @@ struct Context {
 }
 
 /// Whether the kernel said that it is for others. Root may be without the privileges, in a container for example.
-fn is_permission(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_permission(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);

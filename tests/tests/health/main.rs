@@ -1,15 +1,16 @@
 //! `up --foreground`: a backend that dies loses its slots and its flows, one that is well again gets them back, and the
 //! last one is never taken out.
 
+mod foreground;
+mod tunnel;
+
 use std::{
-    fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
-    process::{Child, Command, Output, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
-        mpsc::{Receiver, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -20,113 +21,10 @@ use maglev_core::{
     health::{CheckKind, Health, HealthCheck, HttpCheck},
 };
 use maglev_lab::{Connection, Namespace};
-use maglev_tests::{Plot, Site, eventually, maglev_top, run_in};
+use maglev_tests::{Site, eventually};
 use serde_json::{Value, json};
 
-fn plot(backends: usize) -> Plot {
-    Plot { table_size: 251, settle_time: "60s", weights: vec![100; backends], ..Plot::default() }
-}
-
-fn tcp() -> HealthCheck {
-    HealthCheck {
-        kind: CheckKind::Tcp,
-        interval: Duration::from_millis(300),
-        timeout: Duration::from_millis(300),
-        rise: 2,
-        fall: 3,
-        port: None,
-    }
-}
-
-/// The file of a site, with what `web` is to have checked.
-struct File(String);
-
-impl File {
-    fn new(site: &Site, check: Option<HealthCheck>) -> Self {
-        let name = format!("maglev-health-{}.toml", site.datapath.instance().name());
-        let file = Self(std::env::temp_dir().join(name).display().to_string());
-        file.write(site, check);
-        file
-    }
-
-    fn write(&self, site: &Site, check: Option<HealthCheck>) {
-        let mut config: Config = site.config.clone();
-        config.services[0].health = check;
-        fs::write(&self.0, config.to_toml()).unwrap();
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-fn run(site: &Site, words: &[&str]) -> Output {
-    let mut all = words.to_vec();
-    all.extend(["--instance", site.datapath.instance().name()]);
-    run_in(site.topology.balancer(), &all)
-}
-
-fn done(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn apply(site: &Site, file: &File) -> String {
-    done(&run(site, &["apply", "--config", &file.0]))
-}
-
-fn status(site: &Site) -> Value {
-    serde_json::from_str(&done(&run(site, &["status", "-o", "json"]))).expect("JSON")
-}
-
-/// A process that stays in the foreground of a site; killed when it is dropped.
-struct Foreground {
-    process: Child,
-    lines: Receiver<String>,
-}
-
-impl Foreground {
-    fn start(site: &Site, file: &File) -> Self {
-        let words =
-            ["up", "--foreground", "--config", &file.0, "--instance", site.datapath.instance().name()];
-        let mut process = site
-            .topology
-            .balancer()
-            .run(|| Command::new(maglev_top()).args(words).stdout(Stdio::piped()).spawn())
-            .unwrap()
-            .unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let foreground = Self { process, lines };
-        assert!(foreground.line().contains("running already, as the configuration says: adopted"));
-        assert!(foreground.line().contains("the datapath stays up when this ends"));
-        foreground
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(Duration::from_secs(20)).expect("the foreground process says something")
-    }
-
-    /// `kill -9`.
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn is(site: &Site, backend: &str, health: Health) -> bool {
-    site.backend(backend).health == health
-}
+use foreground::{File, Foreground, apply, done, is, plot, run, status, tcp};
 
 /// Where the slots name a backend: as their owner, and as the one that holds flows of theirs.
 fn named(site: &Site, backend: &str) -> (usize, usize) {
