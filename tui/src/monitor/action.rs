@@ -41,8 +41,30 @@ pub enum Action {
     NextService,
     /// The service before this one.
     PreviousService,
-    /// Take no samples, or take them again.
+    /// Have the picture stand still, or go on.
     Freeze,
+    /// The moment before the one that is shown.
+    EarlierMoment,
+    /// The moment after it.
+    LaterMoment,
+    /// Ten moments back.
+    MuchEarlier,
+    /// Ten moments on.
+    MuchLater,
+    /// The marked moment before.
+    PreviousMark,
+    /// The next marked moment.
+    NextMark,
+    /// The earliest moment that is kept.
+    EarliestMoment,
+    /// The latest moment.
+    LatestMoment,
+    /// Mark the moment that is shown.
+    Mark,
+    /// Compare with a mark, or with none any more.
+    Compare,
+    /// Compare with the mark before that one.
+    CompareWithEarlier,
     /// Look less often.
     Slower,
     /// Look more often.
@@ -150,6 +172,10 @@ pub enum Context {
     Always,
     /// In every view, as long as no dialog is open.
     Views,
+    /// In every view that shows what is now.
+    Live,
+    /// In every view that stands still.
+    Frozen,
     /// In every view that is a list.
     List,
     /// Among the services.
@@ -186,6 +212,14 @@ pub enum Context {
     Palette,
 }
 
+impl Action {
+    /// Whether it leads to a change of the datapath.
+    #[must_use]
+    pub fn changes(self) -> bool {
+        BINDINGS.iter().any(|binding| binding.action == self && binding.changes)
+    }
+}
+
 impl Context {
     /// What the help calls it.
     #[must_use]
@@ -193,6 +227,8 @@ impl Context {
         match self {
             Self::Always => "anywhere",
             Self::Views => "in every view",
+            Self::Live => "in every view that is live",
+            Self::Frozen => "in every view that is frozen",
             Self::List => "in lists",
             Self::Services => "services",
             Self::Backends => "backends",
@@ -218,6 +254,8 @@ impl Context {
         match self {
             Self::Always => "anywhere",
             Self::Views => "views",
+            Self::Live => "live",
+            Self::Frozen => "frozen",
             Self::List => "lists",
             Self::Services => "services",
             Self::Backends => "backends",
@@ -251,8 +289,10 @@ impl Context {
     }
 
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Views,
+        Self::Live,
+        Self::Frozen,
         Self::List,
         Self::Services,
         Self::Backends,
@@ -370,8 +410,8 @@ const fn change(
 pub const BINDINGS: &[Binding] = {
     use Action as A;
     use Context::{
-        Always, Asked, Backends, Balance, Events, Fields, Filter, Form, Help, Hot, List, Palette, Preview,
-        Search, Services, Slots, Staged, Views,
+        Always, Asked, Backends, Balance, Events, Fields, Filter, Form, Frozen, Help, Hot, List, Live,
+        Palette, Preview, Search, Services, Slots, Staged, Views,
     };
     use KeyCode as K;
     const MEMBERS: &[Context] = &[Backends, Slots, Balance, Hot];
@@ -435,7 +475,7 @@ pub const BINDINGS: &[Binding] = {
         binding(A::Overview, &[letter('0')], &[Slots], "all", "all slots"),
         binding(A::NextSettling, &[letter('n')], &[Slots], "settling", "the next settling slot"),
         binding(A::PreviousSettling, &[letter('N')], &[Slots], "", "the settling slot before"),
-        binding(A::Hottest, &[letter('m')], &[Slots], "hot", "the slot that is hit most"),
+        binding(A::Hottest, &[letter('M')], &[Slots], "hot", "the slot that is hit most"),
         binding(
             A::Search,
             &[letter('/')],
@@ -536,9 +576,32 @@ pub const BINDINGS: &[Binding] = {
             "what backends get beside what weights and slots call for, and back",
         ),
         binding(A::Hot, &[letter('H')], &[Views], "", "the slots that are hit most, and back"),
-        binding(A::NextService, &[letter(']')], &[Views], "service", "the next service"),
-        binding(A::PreviousService, &[letter('[')], &[Views], "", "the service before"),
-        binding(A::Freeze, &[control('f')], &[Views], "freeze", "take no samples, or take them again"),
+        binding(A::NextService, &[letter(']')], &[Live], "service", "the next service"),
+        binding(A::PreviousService, &[letter('[')], &[Live], "", "the service before"),
+        binding(A::EarlierMoment, &[letter('[')], &[Frozen], "back", "the moment before"),
+        binding(A::LaterMoment, &[letter(']')], &[Frozen], "on", "the next moment"),
+        binding(A::MuchEarlier, &[letter('{')], &[Frozen], "", "ten moments back"),
+        binding(A::MuchLater, &[letter('}')], &[Frozen], "", "ten moments on"),
+        binding(A::PreviousMark, &[letter('(')], &[Frozen], "mark before", "the marked moment before"),
+        binding(A::NextMark, &[letter(')')], &[Frozen], "next", "the next marked moment"),
+        binding(A::EarliestMoment, &[letter('^')], &[Frozen], "", "the earliest moment that is kept"),
+        binding(A::LatestMoment, &[letter('$')], &[Frozen], "", "the latest moment"),
+        binding(
+            A::Freeze,
+            &[control('f'), letter(' ')],
+            &[Views],
+            "freeze",
+            "have the picture stand still, and go back in time; or go on with what is now",
+        ),
+        binding(A::Mark, &[letter('m')], &[Views], "", "mark the moment that is shown"),
+        binding(
+            A::Compare,
+            &[letter('v')],
+            &[Views],
+            "",
+            "compare with the mark before what is shown, or with none any more",
+        ),
+        binding(A::CompareWithEarlier, &[letter('V')], &[Views], "", "compare with the mark before that one"),
         binding(A::Mouse, &[], &[Views], "", "listen to the mouse, or no more"),
         binding(A::Slower, &[letter('<')], &[Views], "", "look half as often"),
         binding(A::Faster, &[letter('>')], &[Views], "", "look twice as often"),

@@ -22,6 +22,8 @@ pub enum Command {
     Backend(String),
     /// Go to what is meant among the slots: `slot 17`, `flow 1.2.3.4:5678`.
     Slot(String),
+    /// Compare with the moment of the number that stands first.
+    Compare(String),
 }
 
 /// What choosing an entry comes to.
@@ -91,7 +93,8 @@ impl Offers {
         let backends = data
             .service()
             .map(|service| service.backends.iter().map(|backend| backend.name.clone()).collect());
-        let words = words(columns, services, backends.unwrap_or_default());
+        let marks = data.marked_moments().into_iter().map(|(number, title)| format!("{number} {title}"));
+        let words = words(columns, services, backends.unwrap_or_default(), marks.collect());
         entries.extend(words.iter().map(|word| Entry {
             name: format!("{} {}", word.first, word.what),
             keys: String::new(),
@@ -145,11 +148,11 @@ impl Word {
 /// The words that another has to follow, as the manual has them: `slot NUMBER`, and what it is.
 #[must_use]
 pub fn described() -> Vec<(String, &'static str)> {
-    let words = words(&[""], Vec::new(), Vec::new());
+    let words = words(&[""], Vec::new(), Vec::new(), vec![String::new()]);
     words.iter().map(|word| (format!("{} {}", word.first, word.what), word.description)).collect()
 }
 
-fn words(columns: &[&str], services: Vec<String>, backends: Vec<String>) -> Vec<Word> {
+fn words(columns: &[&str], services: Vec<String>, backends: Vec<String>, marks: Vec<String>) -> Vec<Word> {
     let word = |first, what, description, offers, command| Word { first, what, description, offers, command };
     let mut words = vec![
         word("service", "NAME", "choose a service", services, |name| Command::Service(name.to_owned())),
@@ -168,6 +171,11 @@ fn words(columns: &[&str], services: Vec<String>, backends: Vec<String>) -> Vec<
             |name| Command::Theme(name.to_owned()),
         ),
     ];
+    if !marks.is_empty() {
+        words.push(word("compare", "MARK", "compare with a mark", marks, |mark| {
+            Command::Compare(mark.to_owned())
+        }));
+    }
     if !columns.is_empty() {
         let columns = columns.iter().map(|title| title.to_lowercase()).collect();
         words.push(word("sort", "COLUMN", "sort by a column", columns, |title| {

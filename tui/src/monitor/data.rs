@@ -12,13 +12,12 @@ use ratatui::layout::Size;
 
 use super::{
     colours::{Colours, natural},
-    history::{History, ServiceHistory},
+    history::{History, ServiceHistory, time::Time},
     keymap::Keymap,
     message::Sampled,
     number,
     slots::what_if::WhatIf,
     stage::Stage,
-    standing::Standings,
 };
 use crate::source::{Checker, Identity, ServiceChanges};
 
@@ -36,12 +35,12 @@ pub struct Data {
     pub spares: Vec<Backend>,
     /// Who runs the health checks that services ask for.
     pub checker: Checker,
-    /// The latest sample.
+    /// The sample that is shown: the latest, or where the picture is frozen the one of its moment.
     pub sample: Option<Sample>,
     /// What is known beyond it.
     pub history: History,
-    /// What was counted since tables last changed.
-    pub standings: Standings,
+    /// The past, and what of it is shown.
+    pub time: Time,
     /// Which colours backends have.
     pub colours: Colours,
     /// The service that was chosen.
@@ -58,11 +57,9 @@ pub struct Data {
     pub stage: Stage,
     /// What the change that is shown would make of the slots on screen.
     pub what_if: Option<WhatIf>,
-    /// No samples are taken.
-    pub frozen: bool,
     /// How often samples are taken.
     pub interval: Duration,
-    /// How late the latest sample was.
+    /// How late the sample was.
     pub late: Duration,
     /// What the monitor itself sends.
     pub traffic: Traffic,
@@ -148,7 +145,7 @@ impl Data {
             checker: Checker::Unknown,
             sample: None,
             history: History::default(),
-            standings: Standings::default(),
+            time: Time::default(),
             colours: Colours::default(),
             service: None,
             backend: None,
@@ -157,7 +154,6 @@ impl Data {
             undos: Vec::new(),
             stage: Stage::default(),
             what_if: None,
-            frozen: false,
             interval,
             late: Duration::ZERO,
             traffic: Traffic::default(),
@@ -171,23 +167,22 @@ impl Data {
 
     /// Takes in what came of looking at the source.
     pub fn add(&mut self, sampled: Sampled) {
-        self.late = sampled.late;
         self.spares = sampled.spares;
         self.checker = sampled.checker;
         match sampled.result {
             Ok(mut sample) => {
-                self.failure = None;
                 sample.services.sort_by_cached_key(|service| natural(&service.name));
                 for service in &mut sample.services {
                     service.backends.sort_by_cached_key(|backend| natural(&backend.name));
                 }
-                self.history.add(self.sample.as_ref(), &sample, self.interval);
-                self.standings.add(&sample);
                 self.colours.add(&sample);
-                self.traffic.measure(sample.taken_at);
-                self.sample = Some(sample);
+                // Of what stands still nothing changes, not even what it costs.
+                if !self.is_frozen() {
+                    self.traffic.measure(sample.taken_at);
+                }
+                self.keep(sample, sampled.late);
             }
-            Err(error) => self.failure = Some(error.message),
+            Err(error) => self.miss(error.message, sampled.late),
         }
         self.keep_choice();
     }
@@ -207,7 +202,7 @@ impl Data {
 
     /// What is known of it beyond the latest sample.
     #[must_use]
-    pub fn service_history(&self) -> Option<&ServiceHistory> {
+    pub fn service_history(&self) -> Option<ServiceHistory<'_>> {
         self.history.service(self.service.as_deref()?)
     }
 
@@ -264,7 +259,7 @@ impl Data {
         self.undos.push(undo);
     }
 
-    /// The wall clock's time of the latest sample, to the second.
+    /// The wall clock's time of the sample that is shown, to the second.
     #[must_use]
     pub fn time(&self) -> Option<String> {
         self.sample.as_ref()?.wall.map(clock)

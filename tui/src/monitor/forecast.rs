@@ -17,9 +17,12 @@ impl Load {
     #[must_use]
     pub fn of(plan: &Plan, data: &Data) -> Self {
         let history = data.history.service(&plan.service).filter(|history| history.slots.known());
-        Self(history.map(|history| {
-            let openings =
-                |name: &str| history.backend(name).and_then(Track::latest).map(|rates| rates.new_connections);
+        let service = data.services().iter().find(|service| service.name == plan.service);
+        Self(history.zip(service).map(|(history, service)| {
+            let openings = |name: &str| {
+                let backend = service.backends.iter().find(|backend| backend.name == name)?;
+                history.backend(backend.id).and_then(Track::latest).map(|rates| rates.new_connections)
+            };
             Forecast::of(plan, history.slots.rates(), openings)
         }))
     }

@@ -1,135 +1,53 @@
-//! Rates and their past, from samples that follow one another.
+//! Rates and their past, from samples that follow one another; and the past of all else, moment by moment.
+//!
+//! [`History`] is what is derived of the samples up to one of them. [`ring::Ring`] keeps the samples themselves, and so
+//! a history can be derived for each moment that is kept.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+pub mod compare;
+pub mod mark;
+pub mod moment;
+pub mod packed;
+pub mod ring;
+pub mod time;
+pub mod track;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use maglev_core::{
     cilium::Counted,
-    sample::{BackendId, Counters, Sample, ServiceSample},
+    sample::{BackendId, Sample, ServiceSample},
 };
 
-use super::slots::history::SlotHistory;
-
-/// How many rates are kept for each backend and service.
-const KEPT: usize = 240;
-
-/// What is counted, by the second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Rates {
-    /// Packets a second.
-    pub packets: f64,
-    /// Bits a second.
-    pub bits: f64,
-    /// New connections a second.
-    pub new_connections: f64,
-    /// Packets to others than the slot's current owner, a second.
-    pub held_packets: f64,
-}
-
-/// The growth of a count by the second; `None` where it went back, for then it began anew, or where no time passed.
-#[must_use]
-pub fn rate(before: u64, now: u64, elapsed: Duration) -> Option<f64> {
-    let grown = now.checked_sub(before)?;
-    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
-    (!elapsed.is_zero()).then(|| grown as f64 / elapsed.as_secs_f64())
-}
-
-impl Rates {
-    fn between(before: &Counters, now: &Counters, elapsed: Duration) -> Option<Self> {
-        Some(Self {
-            packets: rate(before.packets, now.packets, elapsed)?,
-            bits: 8.0 * rate(before.bytes, now.bytes, elapsed)?,
-            new_connections: rate(before.new_connections, now.new_connections, elapsed)?,
-            held_packets: rate(before.held_packets, now.held_packets, elapsed)?,
-        })
-    }
-}
-
-/// Rates as they were, the latest last; a gap where a sample is missing.
-#[derive(Clone, Debug, Default)]
-pub struct Track {
-    rates: VecDeque<Option<Rates>>,
-}
-
-impl Track {
-    /// The latest rates, if they are known.
-    #[must_use]
-    pub fn latest(&self) -> Option<Rates> {
-        self.rates.back().copied().flatten()
-    }
-
-    /// The last `count` rates, the latest last; fewer where there are fewer.
-    pub fn last(&self, count: usize) -> impl Iterator<Item = Option<Rates>> + '_ {
-        self.rates.iter().skip(self.rates.len().saturating_sub(count)).copied()
-    }
-
-    /// How many packets a second it gets more of late than before: over the last eight rates, beside the eight before
-    /// them; `None` where there are none to compare.
-    #[must_use]
-    pub fn trend(&self) -> Option<f64> {
-        let mean = |skipped: usize| {
-            let known = self.rates.iter().rev().skip(skipped).take(8).flatten();
-            let (sum, count) =
-                known.fold((0.0, 0.0), |(sum, count), rates| (sum + rates.packets, count + 1.0));
-            (count > 0.0).then(|| sum / count)
-        };
-        Some(mean(0)? - mean(8)?)
-    }
-
-    fn push(&mut self, rates: Option<Rates>, missing: usize) {
-        for entry in std::iter::repeat_n(None, missing.min(KEPT)).chain([rates]) {
-            if self.rates.len() == KEPT {
-                self.rates.pop_front();
-            }
-            self.rates.push_back(entry);
-        }
-    }
-}
+use self::track::Tracks;
+pub use self::track::{Rates, Track, rate};
+use super::{slots::history::SlotHistory, standing::Standings};
 
 /// What is known of a service beyond the latest sample.
-#[derive(Clone, Debug, Default)]
-pub struct ServiceHistory {
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceHistory<'a> {
     /// Its rates.
-    pub track: Track,
+    pub track: &'a Track,
     /// Those of its slots.
-    pub slots: SlotHistory,
-    backends: BTreeMap<String, (BackendId, Track)>,
+    pub slots: &'a SlotHistory,
+    name: &'a str,
+    tracks: &'a Tracks,
 }
 
-impl ServiceHistory {
+impl<'a> ServiceHistory<'a> {
     /// The rates of a backend.
     #[must_use]
-    pub fn backend(&self, name: &str) -> Option<&Track> {
-        self.backends.get(name).map(|(_, track)| track)
-    }
-
-    fn add(&mut self, before: Option<&ServiceSample>, now: &ServiceSample, step: &Step) {
-        // Of what nobody counts there are no rates.
-        let before = before.filter(|_| now.counted() != Counted::Nothing);
-        let rates = before.and_then(|before| Rates::between(&before.counters, &now.counters, step.elapsed));
-        self.track.push(rates, step.missing);
-        self.slots.rates_between(before.map(|before| &before.slots), &now.slots, step.elapsed);
-        self.backends.retain(|name, _| now.backends.iter().any(|backend| backend.name == *name));
-        for backend in &now.backends {
-            let (id, track) = self.backends.entry(backend.name.clone()).or_default();
-            // One that was removed and came back is another: what it did before is not its past.
-            if *id != backend.id {
-                (*id, *track) = (backend.id, Track::default());
-            }
-            let rates = before
-                .and_then(|before| before.backends.iter().find(|other| other.id == backend.id))
-                .and_then(|before| Rates::between(&before.counters, &backend.counters, step.elapsed));
-            track.push(rates, step.missing);
-        }
+    pub fn backend(&self, id: BackendId) -> Option<&'a Track> {
+        self.tracks.backend(self.name, id)
     }
 }
 
 /// From one sample to the next.
-struct Step {
-    elapsed: Duration,
-    missing: usize,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// How many samples are missing between them.
+    pub missing: usize,
+    /// What began anew between them, in words; of it no rate is known.
+    pub anew: Vec<String>,
 }
 
 /// What is known beyond the latest sample.
@@ -139,51 +57,131 @@ pub struct History {
     pub processors: Vec<Option<f64>>,
     /// Packets a second of each verdict, in the order of the sample.
     pub verdicts: Vec<Option<f64>>,
-    services: BTreeMap<String, ServiceHistory>,
+    slots: BTreeMap<String, SlotHistory>,
+    tracks: Tracks,
     /// The sample that the next rates are counted from.
     base: Option<Sample>,
+    /// What was counted since tables last changed.
+    pub standings: Standings,
 }
 
 impl History {
     /// What is known of a service.
     #[must_use]
-    pub fn service(&self, name: &str) -> Option<&ServiceHistory> {
-        self.services.get(name)
+    pub fn service<'a>(&'a self, name: &str) -> Option<ServiceHistory<'a>> {
+        static NOTHING: Track = Track::new();
+        let (name, slots) = self.slots.get_key_value(name)?;
+        let track = self.tracks.service(name).unwrap_or(&NOTHING);
+        Some(ServiceHistory { track, slots, name, tracks: &self.tracks })
+    }
+
+    /// How many steps rates were counted for.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.tracks.steps()
     }
 
     /// Takes in a sample that follows on `latest`. `interval` is what should lie between two.
     ///
     /// A sample that comes early, because something was changed, shows its slots at once; its rates wait for the next
-    /// one, for over a few milliseconds they would be chance.
-    pub fn add(&mut self, latest: Option<&Sample>, now: &Sample, interval: Duration) {
-        self.services.retain(|name, _| now.services.iter().any(|service| service.name == *name));
+    /// one, for over a few milliseconds they would be chance. Of what began anew no rate is known.
+    pub fn add(&mut self, latest: Option<&Sample>, now: &Sample, interval: Duration) -> Step {
+        self.slots.retain(|name, _| now.services.iter().any(|service| service.name == *name));
         for service in &now.services {
-            let slots = &mut self.services.entry(service.name.clone()).or_default().slots;
+            let slots = self.slots.entry(service.name.clone()).or_default();
             slots.changes(of(latest, service).map(|latest| &latest.slots), &service.slots, now.taken_at);
         }
+        self.standings.add(now);
+        let all = latest.and_then(|latest| why_all_began_anew(latest, now));
         let base = self.base.take();
         let elapsed = base.as_ref().map_or(Duration::ZERO, |base| now.taken_at.saturating_sub(base.taken_at));
-        if base.is_some() && elapsed < interval / 2 {
+        if base.is_some() && elapsed < interval / 2 && all.is_none() {
             self.base = base;
-            return;
+            return Step::default();
         }
-        self.count(base.as_ref(), now, &Step { elapsed, missing: missing(elapsed, interval) });
-        self.base = Some(now.clone());
+        let base = base.filter(|_| all.is_none());
+        let missing = missing(elapsed, interval);
+        self.count(base.as_ref(), now, elapsed, missing);
+        let began_anew =
+            |service: &&ServiceSample| of(base.as_ref(), service).is_some_and(|b| went_back(b, service));
+        let services = now.services.iter().filter(began_anew);
+        let services = services.map(|service| format!("the counts of {} began anew", service.name));
+        let anew = all.map(str::to_owned).into_iter().chain(services).collect();
+        self.base = Some(Sample { events: Vec::new(), ..now.clone() });
+        Step { missing, anew }
     }
 
-    fn count(&mut self, base: Option<&Sample>, now: &Sample, step: &Step) {
+    fn count(&mut self, base: Option<&Sample>, now: &Sample, elapsed: Duration, missing: usize) {
+        self.tracks.step();
         for service in &now.services {
-            self.services.entry(service.name.clone()).or_default().add(of(base, service), service, step);
+            // Of what nobody counts there are no rates.
+            let is_counted = service.counted() != Counted::Nothing;
+            let before = of(base, service).filter(|before| is_counted && !went_back(before, service));
+            let rates =
+                before.and_then(|before| Rates::between(&before.counters, &service.counters, elapsed));
+            self.tracks.push_service(&service.name, rates, missing);
+            for backend in &service.backends {
+                let rates = before
+                    .and_then(|before| before.backends.iter().find(|other| other.id == backend.id))
+                    .filter(|before| before.name == backend.name)
+                    .and_then(|before| Rates::between(&before.counters, &backend.counters, elapsed));
+                self.tracks.push_backend(&service.name, backend.id, &backend.name, rates, missing);
+            }
+            let slots = self.slots.entry(service.name.clone()).or_default();
+            slots.rates_between(before.map(|before| &before.slots), &service.slots, elapsed);
         }
         let processor = |(index, &count): (usize, &u64)| {
-            base.and_then(|base| base.processors.get(index)).and_then(|&base| rate(base, count, step.elapsed))
+            base.and_then(|base| base.processors.get(index)).and_then(|&base| rate(base, count, elapsed))
         };
         self.processors = now.processors.iter().enumerate().map(processor).collect();
         let verdict = |&(word, count): &(&str, u64)| {
             base.and_then(|base| base.verdicts.iter().find(|(other, _)| *other == word))
-                .and_then(|&(_, base)| rate(base, count, step.elapsed))
+                .and_then(|&(_, base)| rate(base, count, elapsed))
         };
         self.verdicts = now.verdicts.iter().map(verdict).collect();
+    }
+
+    /// The same without tracks, which take the most and are kept once.
+    fn without_tracks(&self) -> Self {
+        Self {
+            processors: self.processors.clone(),
+            verdicts: self.verdicts.clone(),
+            slots: self.slots.clone(),
+            tracks: Tracks::default(),
+            base: self.base.clone(),
+            standings: self.standings.clone(),
+        }
+    }
+
+    /// Takes the tracks of `other` as they were after that step.
+    fn take_tracks(&mut self, other: &Self, step: u64) {
+        self.tracks = other.tracks.as_of(step);
+    }
+
+    /// Takes the hits a second of `other`'s slots.
+    fn take_hits(&mut self, other: &Self) {
+        for (name, slots) in &mut self.slots {
+            if let Some(other) = other.slots.get(name) {
+                slots.take_rates(other);
+            }
+        }
+    }
+
+    /// The bytes that the tracks take.
+    #[must_use]
+    pub fn track_bytes(&self) -> usize {
+        self.tracks.bytes()
+    }
+
+    /// The bytes that the rest takes, without a base that is `sample` itself.
+    fn other_bytes(&self, sample: &Sample) -> usize {
+        let slots: usize = self.slots.values().map(SlotHistory::bytes).sum();
+        let base = self.base.as_ref().filter(|base| base.taken_at != sample.taken_at);
+        let each = size_of::<Option<f64>>();
+        slots
+            + self.standings.bytes()
+            + base.map_or(0, moment::bytes_of)
+            + (self.processors.len() + self.verdicts.len()) * each
     }
 }
 
@@ -193,6 +191,24 @@ fn of<'a>(sample: Option<&'a Sample>, service: &ServiceSample) -> Option<&'a Ser
         .services
         .iter()
         .find(|other| other.name == service.name && other.slots.len() == service.slots.len())
+}
+
+/// Why no count goes on from where it was: the pins are another instance's by now, or its program counts from nothing.
+/// That the new counts may be larger than the old ones makes them no growth.
+fn why_all_began_anew(before: &Sample, now: &Sample) -> Option<&'static str> {
+    let last = |sample: &Sample| sample.events.last().map_or(0, |event| event.sequence);
+    let packets = |sample: &Sample| sample.processors.iter().sum::<u64>();
+    if now.state_version < before.state_version || last(now) < last(before) {
+        return Some("another instance: all counts began anew");
+    }
+    let same_processors = now.processors.len() == before.processors.len();
+    (same_processors && packets(now) < packets(before)).then_some("all counts began anew")
+}
+
+/// Whether a service's counts began anew.
+fn went_back(before: &ServiceSample, now: &ServiceSample) -> bool {
+    let (before, now) = (&before.counters, &now.counters);
+    now.packets < before.packets || now.bytes < before.bytes || now.new_connections < before.new_connections
 }
 
 /// How many samples are missing between two that lie `elapsed` apart.
@@ -215,38 +231,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_that_goes_back_is_no_spike() {
-        let second = Duration::from_secs(1);
-        assert_eq!(rate(10, 30, Duration::from_secs(2)), Some(10.0));
-        assert_eq!(rate(30, 10, second), None);
-        assert_eq!(rate(10, 30, Duration::ZERO), None);
-    }
-
-    #[test]
-    fn a_trend_is_the_last_rates_beside_the_ones_before() {
-        let of = |packets| Some(Rates { packets, ..Rates::default() });
-        let mut track = Track::default();
-        for _ in 0..8 {
-            track.push(of(100.0), 0);
-        }
-        assert_eq!(track.trend(), None, "there is nothing before");
-        track.push(of(180.0), 0);
-        assert_eq!(track.trend(), Some(10.0));
-        track.push(None, 0);
-        assert_eq!(track.trend(), Some((180.0 + 600.0) / 7.0 - 100.0));
-    }
-
-    #[test]
-    fn missing_samples_leave_gaps() {
+    fn missing_samples_are_counted() {
         let second = Duration::from_secs(1);
         assert_eq!(missing(Duration::from_millis(1100), second), 0);
         assert_eq!(missing(Duration::from_millis(3050), second), 2);
-        let mut track = Track::default();
-        track.push(Some(Rates::default()), 0);
-        track.push(Some(Rates::default()), 2);
-        let known: Vec<bool> = track.last(9).map(|rates| rates.is_some()).collect();
-        assert_eq!(known, [true, false, false, true]);
-        track.push(None, 10_000);
-        assert_eq!(track.last(10_000).count(), KEPT);
+        assert_eq!(missing(second, Duration::ZERO), 0);
     }
 }

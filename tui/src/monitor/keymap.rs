@@ -29,9 +29,10 @@ pub struct Conflict {
     pub other: (Action, Context),
 }
 
-/// What holds together at some time: each view without a dialog, and each dialog.
+/// What holds together at some time: each view without a dialog, live and frozen, and each dialog.
 fn situations() -> impl Iterator<Item = &'static [Context]> {
-    ViewName::ALL.into_iter().map(ViewName::contexts).chain(Dialog::CONTEXTS)
+    let views = ViewName::ALL.into_iter().flat_map(|view| [view.contexts(), view.frozen_contexts()]);
+    views.chain(Dialog::CONTEXTS)
 }
 
 impl Keymap {

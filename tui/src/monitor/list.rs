@@ -118,6 +118,10 @@ impl List {
 
     /// Looks at the rows as they are `now`.
     pub fn refresh<Row>(&mut self, rows: Vec<Listed<Row>>, orders: &[Order<Row>], now: Duration) {
+        if now < self.now {
+            // An earlier moment is looked at: its rows have not moved.
+            self.held_until = None;
+        }
         self.now = now;
         self.titles = orders.iter().map(|order| order.title).collect();
         self.all = rows.len();

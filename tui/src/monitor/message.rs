@@ -69,8 +69,6 @@ pub enum Order {
     Plan(u64, ChangeRequest),
     /// Make that change.
     Execute(u64, ChangeRequest),
-    /// Take no samples, or take them again.
-    Freeze(bool),
     /// Look that often.
     Interval(Duration),
 }

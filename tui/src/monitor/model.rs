@@ -9,7 +9,7 @@ use ratatui::{
 };
 
 use super::{
-    action::{Action, BINDINGS, Context},
+    action::{Action, Context},
     command::{Command, Offers},
     data::{Data, NoticeTone},
     dialog::{
@@ -18,6 +18,7 @@ use super::{
         palette::{Choice, PaletteForm},
         preview::{Made, Undoing},
     },
+    history::time::Move,
     list::List,
     message::{Effect, Message, Order},
     slots::{
@@ -27,7 +28,7 @@ use super::{
     },
     view::{
         Component, Outcome, ViewName, backends::Backends, balance::Balance, chrome, events::Events,
-        help::Help, hot::Hot, processors::Processors, services::Services,
+        help::Help, hot::Hot, processors::Processors, services::Services, timeline,
     },
 };
 use crate::terminal::look::Look;
@@ -98,7 +99,11 @@ impl Model {
     /// The contexts that keys are looked up in.
     #[must_use]
     pub fn contexts(&self) -> &'static [Context] {
-        self.dialog.as_ref().map_or_else(|| self.active.contexts(), Dialog::contexts)
+        match &self.dialog {
+            Some(dialog) => dialog.contexts(),
+            None if self.data.is_frozen() => self.active.frozen_contexts(),
+            None => self.active.contexts(),
+        }
     }
 
     /// Takes in something that happened, and says what is to be done about it.
@@ -121,7 +126,7 @@ impl Model {
             }
             Message::Executed(id, result) => {
                 if let Some(Dialog::Preview(preview)) = &mut self.dialog
-                    && let Some(made) = preview.executed(id, result, &self.data)
+                    && let Some(made) = preview.executed(id, result)
                 {
                     self.made(made);
                 }
@@ -141,12 +146,7 @@ impl Model {
         if made.staged {
             self.data.stage.clear();
         }
-        let words = if self.data.frozen {
-            format!("{}; the picture is frozen and older than that", made.words)
-        } else {
-            made.words
-        };
-        self.data.say(NoticeTone::Good, words);
+        self.data.say(NoticeTone::Good, made.words);
     }
 
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
@@ -174,6 +174,9 @@ impl Model {
 
     /// Does what is asked for, in the view that is open.
     fn perform(&mut self, action: Action) -> Vec<Effect> {
+        if action.changes() && !self.come_back_to_now(action) {
+            return Vec::new();
+        }
         let outcome = match self.act(action) {
             Outcome::Ignored => {
                 let (component, data) = self.component();
@@ -202,7 +205,7 @@ impl Model {
             return Vec::new();
         }
         let place = Position::new(event.column, event.row);
-        let parts = chrome::Layout::of(self.data.size);
+        let parts = chrome::Layout::of(self.data.size, self.data.is_frozen());
         let inside = parts.content.contains(place);
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) if parts.tabs.contains(place) => {
@@ -251,8 +254,28 @@ impl Model {
                 Outcome::Done
             }
             Action::Freeze => {
-                self.data.frozen = !self.data.frozen;
-                Outcome::Effect(Effect::Order(Order::Freeze(self.data.frozen)))
+                self.data.freeze(!self.data.is_frozen());
+                Outcome::Done
+            }
+            Action::EarlierMoment => self.go_in_time(Move::Back),
+            Action::LaterMoment => self.go_in_time(Move::On),
+            Action::MuchEarlier => self.go_in_time(Move::FarBack),
+            Action::MuchLater => self.go_in_time(Move::FarOn),
+            Action::PreviousMark => self.go_in_time(Move::MarkBack),
+            Action::NextMark => self.go_in_time(Move::MarkOn),
+            Action::EarliestMoment => self.go_in_time(Move::Earliest),
+            Action::LatestMoment => self.go_in_time(Move::Latest),
+            Action::Mark => {
+                self.data.mark();
+                Outcome::Done
+            }
+            Action::Compare => {
+                self.data.compare_or_not();
+                Outcome::Done
+            }
+            Action::CompareWithEarlier => {
+                self.data.compare_with_the_one_before();
+                Outcome::Done
             }
             Action::Slower => self.look_every(self.data.interval.saturating_mul(2)),
             Action::Faster => self.look_every(self.data.interval / 2),
@@ -289,6 +312,40 @@ impl Model {
             Action::QuitKeepingScreen => Outcome::Effect(Effect::Quit { keep_screen: true }),
             _ => Outcome::Ignored,
         }
+    }
+
+    fn go_in_time(&mut self, step: Move) -> Outcome {
+        self.data.go_in_time(step);
+        Outcome::Done
+    }
+
+    /// Changes are made to what is there now, not to what was: a frozen picture goes on before it is asked for one. Says
+    /// whether what was chosen in the picture is there still, and the same one.
+    fn come_back_to_now(&mut self, action: Action) -> bool {
+        if !self.data.is_frozen() || self.data.identity.read_only.is_some() {
+            return true;
+        }
+        let chosen = |model: &Self| {
+            let service = model.data.service()?;
+            let subject = model.shown().subject(&model.data)?;
+            let backend = service.backends.iter().find(|backend| backend.name == subject)?;
+            Some((service.name.clone(), backend.id, subject))
+        };
+        let (service, then) = (self.data.service.clone(), chosen(self));
+        self.data.freeze(false);
+        self.refresh();
+        let same = match action {
+            Action::Undo | Action::Staged => true,
+            Action::Add => self.data.service == service,
+            _ => chosen(self) == then,
+        };
+        if same {
+            self.data.say(NoticeTone::Warning, "back to now: what is changed is what is there now");
+        } else {
+            let text = "back to now: what was chosen is gone or another one by now, and nothing was done";
+            self.data.say(NoticeTone::Warning, text);
+        }
+        same
     }
 
     /// Has the list that is open filter or sort otherwise.
@@ -361,9 +418,8 @@ impl Model {
                 if let Some(effect) = always(action) {
                     return vec![effect];
                 }
-                let changes = BINDINGS.iter().any(|binding| binding.action == action && binding.changes);
                 let now = (self.data.service.as_ref(), self.shown().subject(&self.data));
-                if changes && now != (choice.service.as_ref(), choice.backend.clone()) {
+                if action.changes() && now != (choice.service.as_ref(), choice.backend.clone()) {
                     let text = "what was chosen is another one by now: nothing was done";
                     self.data.say(NoticeTone::Warning, text);
                     return Vec::new();
@@ -387,6 +443,10 @@ impl Model {
                 self.active = ViewName::Backends;
             }
             Command::Slot(words) => self.go_to_slot(&words),
+            Command::Compare(mark) => {
+                let number = mark.split_whitespace().next().and_then(|number| number.parse().ok());
+                self.data.compare_with(number.unwrap_or(u64::MAX));
+            }
         }
         Vec::new()
     }
@@ -438,8 +498,8 @@ impl Model {
     /// What the change that is shown would make of the slots, where these are on screen and there is room for both.
     fn what_if(&self) -> Option<WhatIf> {
         let Some(Dialog::Preview(preview)) = &self.dialog else { return None };
-        let shown =
-            self.active == ViewName::Slots && Split::of(chrome::Layout::of(self.data.size).content).is_some();
+        let layout = chrome::Layout::of(self.data.size, self.data.is_frozen());
+        let shown = self.active == ViewName::Slots && Split::of(layout.content).is_some();
         let what_if = preview.what_if(&self.data).filter(|_| shown)?;
         (self.data.service.as_ref() == Some(&what_if.plan.service)).then_some(what_if)
     }
@@ -481,11 +541,12 @@ impl Model {
     pub fn draw(&self, look: &Look, area: Rect, buffer: &mut Buffer) {
         buffer.set_style(area, look.text());
         let data = &self.data;
-        let parts = chrome::Layout::of(Size::new(area.width, area.height));
+        let parts = chrome::Layout::of(Size::new(area.width, area.height), data.is_frozen());
         chrome::title(data, look, parts.title, buffer);
         let note = self.shown().list().map(List::note).unwrap_or_default();
         chrome::tabs(self.active, &note, data, look, parts.tabs, buffer);
         self.shown().draw(data, look, parts.content, buffer);
+        timeline::draw(data, look, parts.timeline, buffer);
         chrome::status(self.active, &note, data, look, parts.status, buffer);
         chrome::footer(self.contexts(), data, look, parts.footer, buffer);
         if let Some(dialog) = &self.dialog {

@@ -56,7 +56,6 @@ impl Sampler {
             source,
             interval,
             deadline: Instant::now(),
-            frozen: false,
             latest: Arc::clone(&latest),
             tell: GoneAtEnd { tell, ended: false },
         };
@@ -95,7 +94,6 @@ struct Worker<F: FnMut(Report)> {
     source: Box<dyn Source>,
     interval: Duration,
     deadline: Instant,
-    frozen: bool,
     latest: Latest,
     tell: GoneAtEnd<F>,
 }
@@ -103,12 +101,7 @@ struct Worker<F: FnMut(Report)> {
 impl<F: FnMut(Report)> Worker<F> {
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            let order = if self.frozen {
-                orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                orders.recv_timeout(self.deadline.saturating_duration_since(Instant::now()))
-            };
-            match order {
+            match orders.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
                 Ok(order) => self.obey(order),
                 Err(RecvTimeoutError::Timeout) => self.sample(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -130,10 +123,6 @@ impl<F: FnMut(Report)> Worker<F> {
             Order::Execute(id, request) => {
                 let result = self.source.execute(&request);
                 (self.tell.tell)(Report::Answer(Message::Executed(id, result)));
-                self.look_at_once();
-            }
-            Order::Freeze(frozen) => {
-                self.frozen = frozen;
                 self.look_at_once();
             }
             Order::Interval(interval) => {

@@ -47,6 +47,17 @@ impl Standings {
         }
     }
 
+    /// The bytes that they take, as if they shared nothing.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let standing = |standing: &Standing| {
+            size_of::<Standing>()
+                + standing.owner.len() * (size_of::<BackendId>() + size_of::<u64>())
+                + standing.backends.len() * size_of::<(BackendId, Counters)>()
+        };
+        self.services.values().map(standing).sum()
+    }
+
     /// Where the counts of that service stood.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<&Standing> {

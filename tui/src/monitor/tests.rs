@@ -12,4 +12,5 @@ mod search;
 mod snapshots;
 mod staging;
 mod support;
+mod time;
 mod walk;

@@ -4,11 +4,13 @@ pub mod applicable;
 pub mod backends;
 pub mod balance;
 pub mod chrome;
+pub mod compared;
 pub mod events;
 pub mod help;
 pub mod hot;
 pub mod processors;
 pub mod services;
+pub mod timeline;
 
 use ratatui::{
     buffer::Buffer,
@@ -88,19 +90,35 @@ impl ViewName {
         }
     }
 
-    /// The contexts that hold in it, the innermost first.
+    /// The contexts that hold in it while it shows what is now, the innermost first.
     #[must_use]
     pub const fn contexts(self) -> &'static [Context] {
         use Context as C;
         match self {
-            Self::Services => &[C::Services, C::List, C::Views, C::Always],
-            Self::Backends => &[C::Backends, C::List, C::Views, C::Always],
-            Self::Slots => &[C::Slots, C::Views, C::Always],
-            Self::Events => &[C::Events, C::List, C::Views, C::Always],
-            Self::Processors => &[C::Processors, C::List, C::Views, C::Always],
-            Self::Balance => &[C::Balance, C::List, C::Views, C::Always],
-            Self::Hot => &[C::Hot, C::List, C::Views, C::Always],
-            Self::Help => &[C::Help, C::List, C::Views, C::Always],
+            Self::Services => &[C::Services, C::List, C::Views, C::Live, C::Always],
+            Self::Backends => &[C::Backends, C::List, C::Views, C::Live, C::Always],
+            Self::Slots => &[C::Slots, C::Views, C::Live, C::Always],
+            Self::Events => &[C::Events, C::List, C::Views, C::Live, C::Always],
+            Self::Processors => &[C::Processors, C::List, C::Views, C::Live, C::Always],
+            Self::Balance => &[C::Balance, C::List, C::Views, C::Live, C::Always],
+            Self::Hot => &[C::Hot, C::List, C::Views, C::Live, C::Always],
+            Self::Help => &[C::Help, C::List, C::Views, C::Live, C::Always],
+        }
+    }
+
+    /// The same while it stands still.
+    #[must_use]
+    pub const fn frozen_contexts(self) -> &'static [Context] {
+        use Context as C;
+        match self {
+            Self::Services => &[C::Frozen, C::Services, C::List, C::Views, C::Always],
+            Self::Backends => &[C::Frozen, C::Backends, C::List, C::Views, C::Always],
+            Self::Slots => &[C::Frozen, C::Slots, C::Views, C::Always],
+            Self::Events => &[C::Frozen, C::Events, C::List, C::Views, C::Always],
+            Self::Processors => &[C::Frozen, C::Processors, C::List, C::Views, C::Always],
+            Self::Balance => &[C::Frozen, C::Balance, C::List, C::Views, C::Always],
+            Self::Hot => &[C::Frozen, C::Hot, C::List, C::Views, C::Always],
+            Self::Help => &[C::Frozen, C::Help, C::List, C::Views, C::Always],
         }
     }
 

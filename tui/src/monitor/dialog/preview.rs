@@ -406,19 +406,19 @@ impl Preview {
                 });
                 self.phase = Phase::Planned(planned.collect());
             }
-            Err(error) if error.stale => self.fall_behind(&error, data),
+            Err(error) if error.stale => self.fall_behind(&error),
             Err(error) => self.phase = Phase::Refused(error.message),
         }
     }
 
     /// Takes in what came of making the change.
-    pub fn executed(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>, data: &Data) -> Option<Made> {
+    pub fn executed(&mut self, id: u64, result: Result<Vec<Plan>, SourceError>) -> Option<Made> {
         if id != self.awaited || !matches!(self.phase, Phase::Executing(_)) {
             return None;
         }
         match result {
             Ok(plans) => return Some(self.made(&plans)),
-            Err(error) if error.stale => self.fall_behind(&error, data),
+            Err(error) if error.stale => self.fall_behind(&error),
             Err(error) => {
                 self.phase = Phase::Refused(error.message);
                 self.focus = Focus::Cancel;
@@ -427,15 +427,10 @@ impl Preview {
         None
     }
 
-    fn fall_behind(&mut self, error: &SourceError, data: &Data) {
+    fn fall_behind(&mut self, error: &SourceError) {
         self.focus = Focus::Cancel;
-        if data.frozen {
-            self.phase = Phase::Refused(format!("{}; unfreeze first", error.message));
-        } else {
-            self.note =
-                Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
-            self.phase = Phase::Behind;
-        }
+        self.note = Some(format!("Not done: {}. What stands here is the plan as it is now.", error.message));
+        self.phase = Phase::Behind;
     }
 
     /// Looks at a new sample: where the state is another one, the plan is asked for anew, and that is said.

@@ -30,11 +30,19 @@ pub enum Colouring {
     Hits,
     /// How long ago they changed.
     Age,
+    /// Who owns them, where that was another at the moment that is compared with.
+    Moved,
 }
 
 impl Colouring {
-    /// All of them, in turn.
+    /// Those that one chooses among, in turn; while moments are compared what moved stands for the owner.
     pub const ALL: [Self; 3] = [Self::Owner, Self::Hits, Self::Age];
+
+    /// What is shown instead while moments are compared.
+    #[must_use]
+    pub fn compared(self, compares: bool) -> Self {
+        if compares && self == Self::Owner { Self::Moved } else { self }
+    }
 
     /// What it is called.
     #[must_use]
@@ -43,6 +51,7 @@ impl Colouring {
             Self::Owner => "owner",
             Self::Hits => "hits",
             Self::Age => "age",
+            Self::Moved => "new owner",
         }
     }
 }
@@ -123,7 +132,7 @@ pub fn draw(
     let cursor = marks.cursor.and_then(|slot| window.pixel_of(slot));
     let elephants: Vec<(u32, u32)> = match colouring {
         Colouring::Hits => marks.elephants.iter().filter_map(|slot| window.pixel_of(*slot)).collect(),
-        Colouring::Owner | Colouring::Age => Vec::new(),
+        Colouring::Owner | Colouring::Age | Colouring::Moved => Vec::new(),
     };
     // Names are looked up once, not once a pixel.
     let numbers: Vec<(BackendId, usize, char)> = data.service().map_or_else(Vec::new, |service| {
@@ -205,6 +214,12 @@ fn colour(
         Colouring::Hits if pixel.settling => look.heat_settling[usize::from(pixel.heat)],
         Colouring::Hits => look.heat[usize::from(pixel.heat)],
         Colouring::Age => look.age[usize::from(pixel.age)],
+        Colouring::Moved => match pixel.moved.map(|(id, many)| (owner(id), many)) {
+            None => look.age[0],
+            Some((None, _)) => look.nobody,
+            Some((Some((number, _)), true)) => look.backend(number),
+            Some((Some((number, _)), false)) => look.backend_settling(number),
+        },
     }
 }
 
@@ -228,5 +243,13 @@ fn letter(
         },
         Colouring::Hits => (ramp_glyph(usize::from(pixel.heat), look), settling),
         Colouring::Age => (ramp_glyph(usize::from(pixel.age), look), settling),
+        Colouring::Moved => match pixel.moved.map(|(id, many)| (owner(id), many)) {
+            None => (ramp_glyph(0, look), look.faint()),
+            Some((None, _)) => ('-', look.text()),
+            Some((Some((number, letter)), many)) => {
+                let letter = if many { letter.to_ascii_uppercase() } else { letter };
+                (letter, Style::new().fg(look.backend(number)))
+            }
+        },
     }
 }

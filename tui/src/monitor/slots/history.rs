@@ -61,6 +61,19 @@ impl SlotHistory {
         self.known = true;
     }
 
+    /// Takes the hits a second of another past of the same slots.
+    pub(in crate::monitor) fn take_rates(&mut self, other: &Self) {
+        if self.rates.len() == other.rates.len() {
+            self.rates.clone_from(&other.rates);
+            self.known = other.known;
+        }
+    }
+
+    /// The bytes that it takes.
+    pub(in crate::monitor) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.rates.len() * size_of::<f32>() + self.changed.len() * size_of::<Tenths>()
+    }
+
     /// Hits a second of each slot, smoothed.
     #[must_use]
     pub fn rates(&self) -> &[f32] {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     monitor::{
         data::Data,
+        history::compare::Moved,
         number::{count, percent, several, short},
         view::backends::mark,
         widget::text::span,
@@ -36,6 +37,7 @@ pub fn lines(
     data: &Data,
     service: &ServiceSample,
     heat: &Heat<'_>,
+    moved: Option<&Moved>,
     look: &Look,
     width: u16,
 ) -> Vec<Line<'static>> {
@@ -46,6 +48,7 @@ pub fn lines(
         }
         Colouring::Hits => hits(heat, look),
         Colouring::Age => ages(look),
+        Colouring::Moved => ways(data, service, moved, look),
     };
     flow(entries, width)
 }
@@ -92,6 +95,36 @@ fn owners(data: &Data, service: &ServiceSample, look: &Look) -> Vec<Vec<Span<'st
     } else {
         vec![span("CAPITALS", look.text()), told]
     });
+    entries
+}
+
+/// How many slots have another owner than at the moment that is compared with, and from whom to whom.
+fn ways(data: &Data, service: &ServiceSample, moved: Option<&Moved>, look: &Look) -> Vec<Vec<Span<'static>>> {
+    let title = data.time.comparison.as_ref().map_or("", |comparison| &comparison.title);
+    let Some(moved) = moved else {
+        let text = format!("{} had no such table at {title}", service.name);
+        return vec![vec![span(text, look.warning())]];
+    };
+    let total = count(moved.count() as u64);
+    let slots = count(service.slots.len() as u64);
+    let told = format!("{total} of {slots} slots have another owner than at {title}   ");
+    let shade = if look.half_blocks() {
+        format!("{}: fewer than a third of a pixel   ", look.settling_word())
+    } else {
+        "CAPITALS: a third of a pixel and more   ".to_owned()
+    };
+    let mut entries = vec![vec![span(told, look.text())]];
+    let arrow = look.either("→", "to");
+    for (from, to, slots) in &moved.ways {
+        let name = |owner: &Option<String>| owner.clone().unwrap_or_else(|| "nobody".to_owned());
+        let mark = to.as_ref().map_or_else(
+            || span("-", look.text()),
+            |to| mark(data.colours.number(to), data.colours.letter(to), look),
+        );
+        let text = format!(" {} {arrow} {} {}   ", name(from), name(to), count(*slots as u64));
+        entries.push(vec![mark, span(text, look.text())]);
+    }
+    entries.push(vec![span(shade, look.text())]);
     entries
 }
 

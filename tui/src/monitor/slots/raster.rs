@@ -29,6 +29,9 @@ pub struct Pixel {
     pub heat: u8,
     /// How long ago a third of them, the latest ones, changed.
     pub age: u8,
+    /// Who owns most of those that had another owner at the moment that is compared with, and whether they are at least a
+    /// third of them; `None` where none had.
+    pub moved: Option<(BackendId, bool)>,
 }
 
 /// What levels of heat stand for.
@@ -126,14 +129,21 @@ impl Raster {
         usize::try_from(index).ok().and_then(|index| self.pixels.get(index)).copied().unwrap_or_default()
     }
 
-    /// Works out all pixels of `window`.
-    pub fn update(&mut self, window: Window, slots: &Slots, history: Option<&SlotHistory>, now: Duration) {
+    /// Works out all pixels of `window`; `moved` says slot by slot which had another owner at another moment.
+    pub fn update(
+        &mut self,
+        window: Window,
+        slots: &Slots,
+        history: Option<&SlotHistory>,
+        moved: Option<&[bool]>,
+        now: Duration,
+    ) {
         let rates = history.map_or(&[][..], SlotHistory::rates);
         let scale = self.scale.following(rates.iter().copied().fold(0.0, f32::max));
         // Levels are held only where the picture is the same one.
         let held = window == self.window && scale == self.scale;
         let before = std::mem::take(&mut self.pixels);
-        let (mut owners, mut ages) = (Vec::new(), Vec::new());
+        let (mut owners, mut ages, mut new_owners) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..window.rows {
             for column in 0..window.columns {
                 let range = window.slots_of(column, row);
@@ -153,12 +163,19 @@ impl Raster {
                 ages.sort_unstable();
                 let third = range.len().div_ceil(3);
                 let since = ages.get(third - 1);
+                new_owners.clear();
+                if let Some(moved) = moved.and_then(|moved| moved.get(range.clone())) {
+                    let both = slots.owner[range.clone()].iter().zip(moved);
+                    new_owners.extend(both.filter(|(_, moved)| **moved).map(|(owner, _)| *owner));
+                }
                 self.pixels.push(Pixel {
                     there: true,
                     owner: most(&slots.owner[range.clone()], &mut owners),
                     settling: settling >= third,
                     heat: scale.level(rate, before.get(index).filter(|_| held).map(|pixel| pixel.heat)),
                     age: since.map_or(0, |since| age_level(*since)),
+                    moved: (!new_owners.is_empty())
+                        .then(|| (most(&new_owners, &mut owners), new_owners.len() >= third)),
                 });
             }
         }

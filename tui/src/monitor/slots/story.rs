@@ -77,7 +77,7 @@ impl Story {
         let index = slot as usize;
         let owner_id = *service.slots.owner.get(index)?;
         let owner = data.backend_of(owner_id);
-        let history = data.service_history().map(|history| &history.slots);
+        let history = data.service_history().map(|history| history.slots);
         let size = u32::try_from(service.slots.len()).ok()?;
         let can_tell = size >= 2 && service.is_reproducible();
         let position = data.seed.zip(owner).filter(|_| can_tell).map(|(seed, owner)| {

@@ -25,6 +25,7 @@ use crate::{
         action::Action,
         data::{Data, NoticeTone},
         dialog::{self, Dialog, search::SearchForm},
+        history::compare::Moved,
         number::count,
         view::{Component, Outcome, chrome::Layout},
         widget::text::{line, span, wrap},
@@ -48,6 +49,8 @@ pub struct SlotsView {
     next_in_line: NextInLine,
     elephants: Vec<HotSlot>,
     found: Option<Found>,
+    /// What has another owner than at the moment that is compared with.
+    moved: Option<Moved>,
 }
 
 /// Where the parts of the view go.
@@ -154,6 +157,11 @@ impl SlotsView {
             .and_then(|slot| u32::try_from(slot).ok())
     }
 
+    /// What is shown: what was chosen, or what moved where moments are compared.
+    fn colouring(&self, data: &Data) -> Colouring {
+        self.colouring.compared(data.time.comparison.is_some())
+    }
+
     fn colour_by(&mut self, steps: usize) {
         let at = Colouring::ALL.iter().position(|colouring| *colouring == self.colouring).unwrap_or(0);
         self.colouring = Colouring::ALL[(at + steps) % Colouring::ALL.len()];
@@ -232,7 +240,7 @@ impl Component for SlotsView {
         }
         let slots = &service.slots;
         self.cursor = self.cursor.min(Self::last(data));
-        let map = Parts::shown(Layout::of(data.size).content, data).map;
+        let map = Parts::shown(Layout::of(data.size, data.is_frozen()).content, data).map;
         // What would be is told by letters: each takes a cell.
         let half_blocks = data.half_blocks && data.what_if.is_none();
         let (columns, rows) = draw::pixels(map, slots.len(), half_blocks);
@@ -248,8 +256,10 @@ impl Component for SlotsView {
                 overview
             }
         };
-        let history = data.service_history().map(|history| &history.slots);
-        self.raster.update(window, slots, history, sample.taken_at);
+        let history = data.service_history().map(|history| history.slots);
+        self.moved = data.time.comparison.as_ref().and_then(|comparison| comparison.moved(service));
+        let moved = self.moved.as_ref().map(|moved| &moved.differs[..]);
+        self.raster.update(window, slots, history, moved, sample.taken_at);
         let rates = history.map_or(&[][..], SlotHistory::rates);
         self.elephants = elephant::hottest(&slots.owner, rates, MARKED);
         self.elephants.retain(|slot| slot.is_elephant);
@@ -287,13 +297,14 @@ impl Component for SlotsView {
             return;
         }
         self.draw_header(data, look, parts.header, buffer);
+        let colouring = self.colouring(data);
         let marked: Vec<u32> = self.elephants.iter().map(|elephant| elephant.slot).collect();
         let marks = Marks { cursor: Some(self.cursor), elephants: &marked };
-        draw::draw(&self.raster, self.colouring, marks, data, look, parts.map, buffer);
+        draw::draw(&self.raster, colouring, marks, data, look, parts.map, buffer);
         self.draw_minimap(look, parts.minimap, buffer);
         let mut rest = parts.legend;
         let scale = legend::Heat { scale: self.raster.scale, elephants: &self.elephants };
-        for text in legend::lines(self.colouring, data, service, &scale, look, area.width) {
+        for text in legend::lines(colouring, data, service, &scale, self.moved.as_ref(), look, area.width) {
             if rest.is_empty() {
                 break;
             }
@@ -341,7 +352,7 @@ impl SlotsView {
             )
         };
         let mut spans = vec![
-            span(format!(" by {}", self.colouring.title()), look.accent()),
+            span(format!(" by {}", self.colouring(data).title()), look.accent()),
             span(
                 format!(
                     " {dot} {part} {dot} pixel {} {dot} row {} ",

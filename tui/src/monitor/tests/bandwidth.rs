@@ -97,6 +97,22 @@ fn nothing_is_written_when_nothing_changed() {
 }
 
 #[test]
+fn a_frozen_screen_writes_nothing() {
+    let mut bench = Bench::new(ViewName::Backends).after(9);
+    let mut wire = Wire::new(&mut bench, 120, 40);
+    for (keys, weight) in ["<C-f>", "[[", "1", "2", "3", "4", "5", "?", "2v"].into_iter().zip(50..) {
+        bench.press(keys);
+        wire.frame(&bench);
+        bench.pass(3);
+        let changes = vec![maglev_core::change::Change::SetWeight("b1".to_owned(), weight)];
+        let request = crate::source::ChangeRequest::of("web", changes);
+        bench.simulation.execute(&request).unwrap();
+        bench.pass(3);
+        assert_eq!(wire.frame(&bench), 0, "after {keys}");
+    }
+}
+
+#[test]
 fn tables_take_at_most_4_kb_a_second() {
     for (key, view) in [
         ("1", ViewName::Services),

@@ -84,5 +84,6 @@ fn a_late_sample_is_said() {
         checker: Checker::Unknown,
         late,
     })));
-    bench.expect("late by 340 ms");
+    bench.expect("late by 340 ms").press(" ").expect("late by 340 ms").press("[");
+    assert!(!bench.text().contains("late by"), "the one before was in time");
 }

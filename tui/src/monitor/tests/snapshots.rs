@@ -92,11 +92,38 @@ fn each_view_at_each_size() {
 }
 
 #[test]
+fn frozen_scrubbed_and_compared() {
+    let mut bench = busy(ViewName::Backends);
+    bench.pass(20);
+    bench.press("m<C-f>");
+    snapshot("frozen-backends", &bench);
+    bench.press("((");
+    snapshot("scrubbed-backends", &bench);
+    bench.press("v");
+    snapshot("compared-backends", &bench);
+    snapshot("compared-slots", bench.press("3"));
+    for (width, height) in [(120, 40), (40, 10)] {
+        bench.resize(width, height);
+        snapshot(&format!("compared-slots-{width}x{height}"), &bench);
+        bench.press("2");
+        snapshot(&format!("compared-backends-{width}x{height}"), &bench);
+        bench.press("3");
+    }
+    bench.look = look(ColourDepth::None, Glyphs::Ascii);
+    bench.model.data.half_blocks = bench.look.half_blocks();
+    bench.resize(80, 24);
+    snapshot("plain-ascii-compared-slots", &bench);
+    snapshot("plain-ascii-compared-backends", bench.press("2"));
+    bench.press(" ");
+    snapshot("plain-ascii-compared-live", &bench);
+}
+
+#[test]
 fn slots_by_hits_by_age_and_zoomed() {
     let mut bench = busy(ViewName::Slots);
     snapshot("slots-by-hits", bench.press("c"));
     snapshot("slots-by-age", bench.press("c"));
-    snapshot("slots-zoomed", bench.press("cm++++"));
+    snapshot("slots-zoomed", bench.press("cM++++"));
 }
 
 #[test]

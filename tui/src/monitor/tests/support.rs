@@ -75,9 +75,6 @@ impl Bench {
     }
 
     pub(super) fn sample(&mut self) {
-        if self.model.data.frozen {
-            return;
-        }
         let result = self.simulation.sample();
         let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.simulation.checker(sample));
         let sampled = Sampled { result, spares: self.simulation.spares(), checker, late: Duration::ZERO };

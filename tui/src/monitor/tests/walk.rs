@@ -9,7 +9,7 @@ use crate::{
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 61] = [
+const KEYS: [&str; 73] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -61,6 +61,18 @@ const KEYS: [&str; 61] = [
     "G",
     "[",
     "]",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    ")",
+    "^",
+    "$",
+    "M",
+    "v",
+    "v",
+    "V",
     "<",
     ">",
     " ",
@@ -111,6 +123,11 @@ fn check(bench: &Bench) {
         );
     }
     assert!(data.undos.len() <= 100);
+    if let Some(frozen) = &data.time.frozen {
+        assert!(!data.time.ring.is_empty());
+        assert!(frozen.strip.shown < frozen.strip.ticks.len());
+        assert!(!matches!(bench.model.dialog(), Some(crate::monitor::dialog::Dialog::Preview(_))));
+    }
     for staged in data.stage.services() {
         assert!(data.services().iter().any(|service| service.name == staged.service), "{}", staged.service);
     }
@@ -119,7 +136,7 @@ fn check(bench: &Bench) {
         assert_eq!(Some(&what_if.plan.service), data.service.as_ref());
         assert_eq!(what_if.plan.after.len(), service.slots.len());
     }
-    if !data.stage.changes().is_empty() && data.size.width >= 30 && data.size.height >= 3 {
+    if !data.stage.changes().is_empty() && data.size.width >= 34 && data.size.height >= 3 {
         assert!(bench.text().contains("STAGED"));
     }
     for service in data.services() {

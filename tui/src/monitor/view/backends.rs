@@ -18,14 +18,17 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Component, Outcome, ViewName, applicable::applies};
+use super::{Component, Outcome, ViewName, applicable::applies, compared};
 use crate::{
     drain,
     monitor::{
         action::Action,
         data::Data,
         dialog,
-        history::{Rates, Track},
+        history::{
+            Rates, Track,
+            compare::{Comparison, Difference},
+        },
         list::{List, Listed, Order, Value},
         number::{count, percent, rate},
         slots::{
@@ -70,8 +73,9 @@ const LEAST_MAP: u16 = 4;
 const PAST: u16 = 7;
 
 impl Parts {
-    fn of(area: Rect, service: &ServiceSample) -> Self {
-        let rows = u16::try_from(service.backends.len() + 2).unwrap_or(u16::MAX);
+    fn of(area: Rect, data: &Data, service: &ServiceSample) -> Self {
+        let gone = data.time.comparison.as_ref().map_or(0, |comparison| comparison.gone(data, service));
+        let rows = u16::try_from(service.backends.len() + gone + 2).unwrap_or(u16::MAX);
         // The chosen backend in words takes what the rows leave, and some lines even where they leave none.
         let least = if area.height >= 10 { 3 } else { 0 };
         let (table, rest) = split_bottom(area, area.height.saturating_sub(rows).max(least));
@@ -100,7 +104,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn of(data: &'a Data, service: &'a ServiceSample, backend: &'a BackendSample) -> Self {
         let history = data.history.service(&service.name);
-        let track = history.and_then(|history| history.backend(&backend.name));
+        let track = history.and_then(|history| history.backend(backend.id));
         Self {
             backend,
             service,
@@ -282,7 +286,7 @@ impl Component for Backends {
 
     fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
         let Some(service) = data.service() else { return };
-        let row = table::row_at(self.rows(data), Parts::of(area, service).table, place.y);
+        let row = table::row_at(self.rows(data), Parts::of(area, data, service).table, place.y);
         let name = row.and_then(|row| self.list.shown().get(row).cloned());
         if let Some(backend) = self.list.step(name.as_deref(), 0).filter(|_| name.is_some()) {
             data.backend = Some(backend);
@@ -304,12 +308,14 @@ impl Component for Backends {
             self.raster = Raster::default();
             return;
         };
-        let map = Parts::of(Layout::of(data.size).content, service).map;
+        let map = Parts::of(Layout::of(data.size, data.is_frozen()).content, data, service).map;
         let slots = &service.slots;
         let (columns, rows) = slots::draw::pixels(map, slots.len(), data.half_blocks);
         let window = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
-        let history = data.service_history().map(|history| &history.slots);
-        self.raster.update(window, slots, history, sample.taken_at);
+        let history = data.service_history().map(|history| history.slots);
+        let moved = data.time.comparison.as_ref().and_then(|comparison| comparison.moved(service));
+        let differs = moved.as_ref().map(|moved| &moved.differs[..]);
+        self.raster.update(window, slots, history, differs, sample.taken_at);
     }
 
     fn subject(&self, data: &Data) -> Option<String> {
@@ -326,7 +332,7 @@ impl Component for Backends {
             cilium::without_backends(facts, look, area, buffer);
             return;
         }
-        let parts = Parts::of(area, service);
+        let parts = Parts::of(area, data, service);
         let backends = &service.backends;
         let shown = self.list.shown();
         let row = |index: usize| {
@@ -335,7 +341,13 @@ impl Component for Backends {
         };
         let name = backends.iter().map(|backend| backend.name.chars().count() + 2).max().unwrap_or(0);
         let name = u16::try_from(name.clamp(8, 24)).unwrap_or(24);
-        table::draw(&columns(name, service), self.rows(data), row, look, parts.table, buffer);
+        match &data.time.comparison {
+            Some(comparison) => {
+                let rows = self.compared(comparison, data, service);
+                compared::draw(&rows, self.rows(data).selected, name, look, parts.table, buffer);
+            }
+            None => table::draw(&columns(name, service), self.rows(data), row, look, parts.table, buffer),
+        }
         details(data, service, look, parts.details, buffer);
         self.draw_map(data, service, look, &parts, buffer);
     }
@@ -346,6 +358,24 @@ impl Backends {
         let shown = self.list.shown();
         let selected = shown.iter().position(|name| Some(name) == data.backend.as_ref());
         Rows { count: shown.len(), selected, sorted: self.list.sorted() }
+    }
+
+    /// The rows beside what they were: those that are shown, in their order, and those that are gone.
+    fn compared<'a>(
+        &self,
+        comparison: &'a Comparison,
+        data: &'a Data,
+        service: &'a ServiceSample,
+    ) -> Vec<compared::Row<'a>> {
+        let shown = self.list.shown();
+        let place = |both: &Difference<'_>| match both.now {
+            Some(now) => shown.iter().position(|name| *name == now.backend.name),
+            None => Some(usize::MAX),
+        };
+        let both = comparison.backends(data, service).into_iter();
+        let mut placed: Vec<_> = both.filter_map(|both| Some((place(&both)?, both))).collect();
+        placed.sort_by_key(|(place, _)| *place);
+        placed.into_iter().map(|(_, both)| compared::Row::of(data, both)).collect()
     }
 
     /// Who owns the slots, in the colours of the rows above.
@@ -365,12 +395,14 @@ impl Backends {
             0 => String::new(),
             settling => format!(", {} settling", count(settling)),
         };
+        let colouring = Colouring::Owner.compared(data.time.comparison.is_some());
         let text = format!(
-            " {} slots by owner{settling}: Enter looks at them closely",
-            count(u64::from(window.slots))
+            " {} slots by {}{settling}: Enter looks at them closely",
+            count(u64::from(window.slots)),
+            colouring.title()
         );
         line(span(text, look.faint()), parts.map_title, buffer);
-        slots::draw::draw(&self.raster, Colouring::Owner, Marks::default(), data, look, parts.map, buffer);
+        slots::draw::draw(&self.raster, colouring, Marks::default(), data, look, parts.map, buffer);
     }
 }
 

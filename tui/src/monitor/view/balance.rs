@@ -325,7 +325,7 @@ impl Component for Balance {
     }
 
     fn refresh(&mut self, data: &Data) {
-        let standing = data.service.as_ref().and_then(|name| data.standings.service(name));
+        let standing = data.service.as_ref().and_then(|name| data.history.standings.service(name));
         self.findings = match (data.service(), standing, data.sample.as_ref()) {
             (Some(service), Some(standing), Some(sample)) => {
                 Some(Findings::of(data, service, standing, sample.taken_at))

@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::ViewName;
+use super::{ViewName, timeline};
 use crate::{
     monitor::{
         action::{Action, BINDINGS, Context},
@@ -28,6 +28,8 @@ pub struct Layout {
     pub tabs: Rect,
     /// The view.
     pub content: Rect,
+    /// Where in time a frozen view is; empty where none is, and on small terminals.
+    pub timeline: Rect,
     /// What happened, and what the monitor itself costs.
     pub status: Rect,
     /// Keys; empty on small terminals.
@@ -37,19 +39,21 @@ pub struct Layout {
 impl Layout {
     /// On a terminal of that size. Below 60×16 the view gets what there is.
     #[must_use]
-    pub fn of(size: Size) -> Self {
+    pub fn of(size: Size, frozen: bool) -> Self {
         let small = size.width < 60 || size.height < 16;
         let (tabs, footer) = if small { (0, 0) } else { (1, 1) };
         let status = u16::from(size.height >= 4);
         let title = u16::from(size.height >= 3);
         let row = |y: u16, height: u16| Rect::new(0, y, size.width, height);
-        let content = size.height - title - tabs - status - footer;
+        let timeline = u16::from(frozen && !small);
+        let content = size.height - title - tabs - timeline - status - footer;
         Self {
             title: row(0, title),
             tabs: row(title, tabs),
             content: row(title + tabs, content),
-            status: row(title + tabs + content, status),
-            footer: row(title + tabs + content + status, footer),
+            timeline: row(title + tabs + content, timeline),
+            status: row(title + tabs + content + timeline, status),
+            footer: row(title + tabs + content + timeline + status, footer),
         }
     }
 }
@@ -61,7 +65,7 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     if data.identity.simulated {
         spans.extend([span(" SIMULATED ", look.simulated()), Span::raw(" ")]);
     }
-    if data.frozen {
+    if data.is_frozen() {
         spans.extend([span(" FROZEN ", look.frozen()), Span::raw(" ")]);
     }
     if data.checker == Checker::Nobody {
@@ -70,6 +74,9 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let staged = data.stage.changes().len();
     if staged > 0 {
         spans.extend([span(format!(" {staged} STAGED "), look.frozen()), Span::raw(" ")]);
+    }
+    if let Some(comparison) = &data.time.comparison {
+        spans.extend([span(format!(" BESIDE {} ", comparison.title), look.frozen()), Span::raw(" ")]);
     }
     let attached = Some(&data.identity.attached).filter(|attached| !attached.is_empty());
     let read_only = data.identity.read_only.as_ref().map(|reason| format!(" READ-ONLY: {reason}"));
@@ -163,6 +170,8 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
             NoticeTone::Error => look.error(),
         };
         span(format!(" {}", notice.text), style)
+    } else if let Some(frozen) = &data.time.frozen {
+        span(timeline::words(&frozen.strip, look), look.text())
     } else if data.checker == Checker::Nobody {
         let text = " health checks are asked for and nobody runs them: maglev-top up --foreground";
         span(text, look.warning())
@@ -175,8 +184,8 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
         span("", look.text())
     };
     let mut right = Vec::new();
-    // A tenth of an interval is what a busy machine may take.
-    if data.late * 10 > data.interval {
+    // A tenth of an interval is what a busy machine may take. Of a past moment its words say so.
+    if data.late * 10 > data.interval && !data.is_frozen() {
         right.push(span(format!("late by {}  ", duration(data.late)), look.warning()));
     }
     right.push(span(
@@ -192,7 +201,8 @@ pub fn status(active: ViewName, note: &str, data: &Data, look: &Look, area: Rect
     }
 }
 
-/// Draws the keys that mean something here, as many as there is room for; quitting and help are always among them.
+/// Draws the keys that mean something here, as many as there is room for; quitting and help are always among them, and what leads out of a
+/// frozen picture.
 pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let shown = contexts.iter().flat_map(|context| {
         BINDINGS.iter().filter(move |binding| binding.contexts.contains(context) && !binding.label.is_empty())
@@ -200,9 +210,10 @@ pub fn footer(contexts: &[Context], data: &Data, look: &Look, area: Rect, buffer
     let read_only = data.identity.read_only.is_some();
     let shown = shown.filter(|binding| !(read_only && binding.changes)).filter_map(|binding| {
         let key = data.keymap.keys(binding).first()?;
-        let label = if binding.action == Action::Freeze && data.frozen { "unfreeze" } else { binding.label };
+        let unfreezes = binding.action == Action::Freeze && data.is_frozen();
+        let label = if unfreezes { "unfreeze" } else { binding.label };
         let keys = [span(key.to_string(), look.accent()), span(format!(" {label}  "), look.faint())];
-        let last = matches!(binding.action, Action::Help | Action::Quit);
+        let last = unfreezes || matches!(binding.action, Action::Help | Action::Quit);
         Some((last, keys))
     });
     let (last, first): (Vec<_>, Vec<_>) = shown.partition(|(last, _)| *last);

@@ -43,7 +43,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn of(data: &'a Data, service: &'a ServiceSample) -> Self {
-        let track = data.history.service(&service.name).map(|history| &history.track);
+        let track = data.history.service(&service.name).map(|history| history.track);
         Self { service, track, rates: track.and_then(Track::latest) }
     }
 }

@@ -179,7 +179,7 @@ fn at_stake(service: &str, change: &Change, data: &Data, look: &Look) -> Option<
     if let Some((words, safe)) = drain_words(service, backend) {
         return Some((format!("It is {words}."), if safe { look.good() } else { look.warning() }));
     }
-    let rates = data.history.service(&service.name)?.backend(name)?.latest()?;
+    let rates = data.history.service(&service.name)?.backend(backend.id)?.latest()?;
     let words = format!("It gets {} packets a second. To lose none, drain it first.", short(rates.packets));
     Some((words, look.warning()))
 }
