@@ -5,6 +5,7 @@
 
 mod audit;
 mod binary;
+mod cable;
 mod cilium;
 mod flood;
 mod object;
@@ -13,6 +14,7 @@ mod terminal;
 
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
+pub use cable::{Cable, NODE, OUTSIDE};
 pub use cilium::{Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, story, table_of};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};

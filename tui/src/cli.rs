@@ -7,7 +7,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
 
-pub use cilium::{CiliumAction, CiliumCommand, CiliumMonitor, CiliumPlan, DEFAULT_RUN_DIR};
+pub use cilium::{
+    CiliumAction, CiliumCommand, CiliumHits, CiliumMonitor, CiliumPlan, DEFAULT_RUN_DIR, HookWord,
+};
 
 /// top for Maglev load balancing.
 #[derive(Debug, Parser)]

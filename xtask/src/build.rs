@@ -29,11 +29,14 @@ pub(crate) const PROGRAM: Object = Object { binary: "maglev", features: "", name
 /// The balancer that traces.
 const TRACE: Object = Object { binary: "maglev", features: "trace", name: "trace.bpf.o" };
 
+/// What observes a Cilium node.
+pub(crate) const OBSERVER: Object = Object { binary: "observer", features: "", name: "observer.bpf.o" };
+
 /// What leads health checks the way of clients' packets.
 const HEALTH: Object = Object { binary: "health", features: "", name: "health.bpf.o" };
 
 /// What the loader embeds.
-const KEPT: [&Object; 3] = [&PROGRAM, &TRACE, &HEALTH];
+const KEPT: [&Object; 4] = [&PROGRAM, &TRACE, &OBSERVER, &HEALTH];
 
 /// What restores a packet between two runs of them, to measure.
 pub(crate) const RESTORER: Object = Object { binary: "restorer", features: "", name: "restorer.bpf.o" };

@@ -86,7 +86,13 @@ fn bench_program(root: &Path) -> Result<(), Error> {
         .current_dir(root)
         .args(["bench", "--package", "maglev-probe", "--bench", "program"])
         .env("MAGLEV_EBPF_OBJECT", program)
-        .env("MAGLEV_RESTORER_OBJECT", restorer))
+        .env("MAGLEV_RESTORER_OBJECT", restorer))?;
+    let observer = build::build(root, &build::OBSERVER, &folder)?;
+    // The balancer's name stands for the folder that the others are in, too.
+    run(Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["bench", "--package", "maglev-probe", "--bench", "observer"])
+        .env("MAGLEV_EBPF_OBJECT", observer))
 }
 
 /// Runs the tests of frames at random for so many seconds, on from that seed.

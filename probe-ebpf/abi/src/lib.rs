@@ -13,6 +13,7 @@ mod decap;
 mod flows;
 mod fragments;
 mod identity;
+mod observer;
 mod service;
 mod trace;
 mod verdict;
@@ -30,13 +31,14 @@ pub use identity::{
     HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HealthSettings, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING,
     PHASE_STARTING, ServiceIdentity, VIA_DIRECT, VIA_TUNNEL,
 };
+pub use observer::{FrontendRecord, ObserverSettings};
 pub use service::{
     AFFINITY_NONE, AFFINITY_SOURCE, BACKEND_ACTIVE, BACKEND_DRAINING, BACKEND_GONE, BackendRecord,
     FORWARDING_IPIP, FORWARDING_L2, FORWARDING_OBSERVE, ServiceKey, ServiceRecord, Settings, TRACKING_ALWAYS,
     TRACKING_NEVER, TRACKING_SETTLING,
 };
 pub use trace::{TRACE_ROOM, TraceFilter, TraceRecord, TraceState};
-pub use verdict::{DecapVerdict, Verdict};
+pub use verdict::{DecapVerdict, ObserverVerdict, Verdict};
 
 /// The version of everything in this crate. A datapath with another one is not adopted.
 pub const SCHEMA: u32 = 2;
@@ -53,7 +55,10 @@ pub const MAX_SERVICES: u32 = 1024;
 /// One more than the most backends of one instance: number 0 is nobody.
 pub const MAX_BACKENDS: u32 = 16_384;
 
-/// The names of the programs in the object.
+/// The most frontends that the observer on a Cilium node knows.
+pub const MAX_FRONTENDS: u32 = 65_536;
+
+/// The names of the programs in the objects.
 pub mod program {
     /// The balancer.
     pub const MAGLEV: &str = "maglev";
@@ -61,10 +66,28 @@ pub mod program {
     pub const DECAP: &str = "maglev_decap";
     /// The balancer that traces, which is an object of its own.
     pub const TRACE: &str = "maglev_trace";
+    /// The observer on a Cilium node, on an XDP hook.
+    pub const OBSERVE_XDP: &str = "observe_xdp";
+    /// The same at the ingress of traffic control.
+    pub const OBSERVE_TCX: &str = "observe_tcx";
     /// What puts packets of checks into the tunnel, in an object of its own.
     pub const CHECK_OUT: &str = "maglev_check_out";
     /// What lets the answers be the backend's own, in the same object.
     pub const CHECK_IN: &str = "maglev_check_in";
+}
+
+/// The names of the observer's maps. They are pinned nowhere, and go with the process that observes.
+pub mod observer_map {
+    /// [`ServiceKey`](crate::ServiceKey) → [`FrontendRecord`](crate::FrontendRecord).
+    pub const FRONTENDS: &str = "frontends";
+    /// 0 → [`ObserverSettings`](crate::ObserverSettings).
+    pub const SETTINGS: &str = "settings";
+    /// Stripe × rows + row → [`Row`](crate::Row) of packet counts.
+    pub const HITS: &str = "hits";
+    /// Stripe × rows + row → [`Row`](crate::Row) of counts of connections begun.
+    pub const CONNECTIONS: &str = "connections";
+    /// [`ObserverVerdict`](crate::ObserverVerdict) → packets, per processor.
+    pub const VERDICTS: &str = "verdicts";
 }
 
 /// The names of the maps: in the object, and under `maps/` in the instance's folder.
@@ -157,6 +180,8 @@ const _: () = {
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<FirstFragment>() == 24);
     assert!(size_of::<DecapSettings>() == 8);
+    assert!(size_of::<FrontendRecord>() == 16 && offset_of!(FrontendRecord, affinity) == 12);
+    assert!(size_of::<ObserverSettings>() == 24 && offset_of!(ObserverSettings, older_order) == 16);
     assert!(size_of::<HealthSettings>() == 304 && offset_of!(HealthSettings, port) == 4);
     assert!(size_of::<CheckKey>() == 20);
     assert!(size_of::<CheckRecord>() == 56 && offset_of!(CheckRecord, hash) == 52);

@@ -94,9 +94,37 @@ verdicts! {
     Malformed = 3 "malformed",
 }
 
+verdicts! {
+    /// What the observer on a Cilium node made of a packet. Its number is its place in the map of its verdicts. All are
+    /// passed on as they came.
+    ObserverVerdict:
+    /// Counted in its slot.
+    Counted = 0 "counted",
+    /// For no frontend.
+    NotAFrontend = 1 "not-a-frontend",
+    /// For a frontend without a table.
+    NoTable = 2 "no-table",
+    /// For a frontend whose packets go to the node's Envoy.
+    Redirected = 3 "l7-redirect",
+    /// For a frontend without usable backends.
+    NoBackends = 4 "no-backends",
+    /// For a frontend whose slots there is no room to count, or that is not among those asked for.
+    NotWatched = 5 "not-watched",
+    /// Not IPv4 or IPv6.
+    NotIp = 6 "not-ip",
+    /// Not judged: neither TCP nor UDP nor SCTP; ICMP among them.
+    OtherProtocol = 7 "other-protocol",
+    /// Not judged: a later fragment, or any fragment of IPv6.
+    Fragment = 8 "fragment",
+    /// Not judged: in a VLAN, whose own interface it comes in by later.
+    Tagged = 9 "tagged",
+    /// Not judged: shorter than its headers say, or with more headers than Cilium follows.
+    Malformed = 10 "malformed",
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{DecapVerdict, Verdict};
+    use super::{DecapVerdict, ObserverVerdict, Verdict};
 
     #[test]
     fn numbers_are_places() {
@@ -104,6 +132,9 @@ mod tests {
             assert_eq!(*verdict as usize, place, "{}", verdict.word());
         }
         for (place, verdict) in DecapVerdict::ALL.iter().enumerate() {
+            assert_eq!(*verdict as usize, place, "{}", verdict.word());
+        }
+        for (place, verdict) in ObserverVerdict::ALL.iter().enumerate() {
             assert_eq!(*verdict as usize, place, "{}", verdict.word());
         }
     }

@@ -13,6 +13,6 @@ mod syscall;
 pub(crate) use foreign::ForeignMap;
 pub(crate) use grace::wait_for_readers;
 pub(crate) use info::{locked_bytes, pinned_program, program_by_id, program_name};
-pub(crate) use link::{link_info, replace_under_link};
+pub(crate) use link::{LinkHook, create_link, link_info, replace_under_link, tcx_programs, update_link};
 pub(crate) use map::{Access, KernelMap, MapKind, map_among, possible_processors, shape_of_pin};
 pub(crate) use rows::{MappedRows, Rows};

@@ -19,6 +19,7 @@ mod load;
 mod maps;
 mod network;
 mod object;
+pub mod observe;
 mod record;
 mod replace;
 mod sample;

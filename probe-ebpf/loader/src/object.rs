@@ -22,6 +22,10 @@ pub(crate) static BALANCER: Object =
 pub(crate) static TRACER: Object =
     Object { file: "trace.bpf.o", embedded: aya::include_bytes_aligned!("../object/trace.bpf.o") };
 
+/// What observes a Cilium node.
+pub(crate) static OBSERVER: Object =
+    Object { file: "observer.bpf.o", embedded: aya::include_bytes_aligned!("../object/observer.bpf.o") };
+
 /// What leads health checks the way of clients' packets.
 pub(crate) static HEALTH: Object =
     Object { file: "health.bpf.o", embedded: aya::include_bytes_aligned!("../object/health.bpf.o") };

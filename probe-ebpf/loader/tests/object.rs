@@ -12,10 +12,11 @@ use std::{
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
     BackendCounters, BackendIdentity, BackendRecord, CheckKey, CheckRecord, DecapSettings, DecapVerdict,
-    EVENTS, Event, FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, MAX_BACKENDS, MAX_SERVICES, Meta,
-    Row, SETTLING_BUCKETS, SIMULTANEOUS_CHECKS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord,
-    Settings, SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map,
-    program,
+    EVENTS, Event, FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FrontendRecord, MAX_BACKENDS,
+    MAX_FRONTENDS, MAX_SERVICES, Meta, ObserverSettings, ObserverVerdict, Row, SETTLING_BUCKETS,
+    SIMULTANEOUS_CHECKS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings,
+    SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map,
+    observer_map, program,
 };
 
 fn root() -> &'static Path {
@@ -48,6 +49,7 @@ fn the_kept_object_is_what_its_sources_give() {
 
 #[test]
 fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
+    const NO_PREALLOC: u32 = 1;
     const MMAPABLE: u32 = 1 << 10;
     use bpf_map_type::{
         BPF_MAP_TYPE_ARRAY as ARRAY, BPF_MAP_TYPE_HASH as HASH, BPF_MAP_TYPE_LRU_HASH as LRU_HASH,
@@ -102,6 +104,18 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
     let found = Found::read(&path.with_file_name("trace.bpf.o"));
     assert_eq!(found.maps(), expected);
     assert_eq!(found.programs(), [program::DECAP, program::TRACE]);
+
+    // What observes a Cilium node has maps of its own alone.
+    let found = Found::read(&path.with_file_name("observer.bpf.o"));
+    let expected = BTreeMap::from([
+        (observer_map::FRONTENDS, entry::<ServiceKey, FrontendRecord>(HASH, MAX_FRONTENDS, NO_PREALLOC)),
+        (observer_map::SETTINGS, entry::<u32, ObserverSettings>(ARRAY, 1, 0)),
+        (observer_map::HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (observer_map::CONNECTIONS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (observer_map::VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, ObserverVerdict::COUNT, 0)),
+    ]);
+    assert_eq!(found.maps(), expected);
+    assert_eq!(found.programs(), [program::OBSERVE_TCX, program::OBSERVE_XDP]);
 
     let found = Found::read(&path.with_file_name("health.bpf.o"));
     let checks = entry::<CheckKey, CheckRecord>(HASH, SIMULTANEOUS_CHECKS, 0);

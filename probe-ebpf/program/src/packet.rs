@@ -4,16 +4,36 @@ use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_get_buff_len, progr
 
 use crate::checksum;
 
+/// A packet as far as a program can look at it: from the one address to the other.
+pub(crate) trait Linear {
+    /// Where it begins.
+    fn start(&self) -> usize;
+    /// Where what can be looked at ends.
+    fn end(&self) -> usize;
+}
+
+impl Linear for XdpContext {
+    #[inline(always)]
+    fn start(&self) -> usize {
+        self.data()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.data_end()
+    }
+}
+
 /// The `T` that lies `offset` bytes into the packet, or `None` where the packet ends before it does. What a program
 /// can look at is the linear part of a packet of several fragments.
 ///
 /// Headers are looked at in units of two bytes, for frames begin at even addresses: by single bytes it takes twice the
 /// loads, and larger units lie across their alignment, behind an Ethernet header of fourteen bytes.
 #[inline(always)]
-fn place<T>(context: &XdpContext, offset: usize) -> Option<*mut T> {
+fn place<T>(context: &impl Linear, offset: usize) -> Option<*mut T> {
     const { assert!(align_of::<T>() <= 2) };
-    let start = context.data() + offset;
-    (start + size_of::<T>() <= context.data_end()).then_some(start as *mut T)
+    let start = context.start() + offset;
+    (start + size_of::<T>() <= context.end()).then_some(start as *mut T)
 }
 
 /// What lies there, to be read.
@@ -22,7 +42,7 @@ fn place<T>(context: &XdpContext, offset: usize) -> Option<*mut T> {
 ///
 /// `T` must have no invalid values, and the reference must not be used once the packet's head is moved.
 #[inline(always)]
-pub(crate) unsafe fn at<T>(context: &XdpContext, offset: usize) -> Option<&T> {
+pub(crate) unsafe fn at<T>(context: &impl Linear, offset: usize) -> Option<&T> {
     // SAFETY: all of it lies before the packet's end; the caller answers for the rest.
     place(context, offset).map(|place| unsafe { &*place })
 }
@@ -258,7 +278,7 @@ impl Ipv6 {
 #[derive(Clone, Copy)]
 pub(crate) struct Extension {
     pub(crate) next_header: u8,
-    units: u8,
+    pub(crate) units: u8,
 }
 
 impl Extension {

@@ -1,8 +1,8 @@
 //! `cilium`: what it takes.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use maglev_core::seed::HashSeed;
 use maglev_probe::cilium::DEFAULT_PINS;
 
@@ -27,6 +27,8 @@ pub struct CiliumMonitor {
     #[arg(id = "monitor-seed", long = "seed", value_name = "BASE64", value_parser = seed)]
     pub seed: Option<HashSeed>,
 }
+
+use super::duration;
 
 /// `cilium`
 #[derive(Debug, Args)]
@@ -73,6 +75,8 @@ pub enum CiliumAction {
         #[arg(long)]
         older_hash: bool,
     },
+    /// In which slots packets fall: counted in front of Cilium, and passed on as they came
+    Hits(CiliumHits),
     /// What a change of backends would move
     Plan(CiliumPlan),
     /// Why a service has a table or has none, and where its traffic goes
@@ -86,6 +90,40 @@ pub enum CiliumAction {
         #[arg(long)]
         service: Option<String>,
     },
+}
+
+/// `cilium hits`
+#[derive(Debug, Args)]
+pub struct CiliumHits {
+    /// One service alone: its name, address or id
+    #[arg(long)]
+    pub service: Option<String>,
+    /// An interface that packets come in by [default: those with Cilium's programs, and the default route's]
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+    /// How long to count [default: until Ctrl-C; 10s with -o json]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Where packets are looked at
+    #[arg(long, value_enum, default_value_t)]
+    pub hook: HookWord,
+    /// The flow hash of Cilium before 1.17
+    #[arg(long)]
+    pub older_hash: bool,
+}
+
+/// Where packets are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum HookWord {
+    /// XDP in the driver where it is free, else tcx, else generic XDP
+    #[default]
+    Auto,
+    /// XDP in the driver, for which some drivers set up their queues anew
+    Xdp,
+    /// The head of the ingress of traffic control (Linux 6.6)
+    Tcx,
+    /// XDP in front of the stack
+    XdpGeneric,
 }
 
 /// `cilium plan`

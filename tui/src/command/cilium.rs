@@ -1,12 +1,13 @@
 //! `cilium`: a Cilium node's own tables, read and never written.
 
+mod hits;
 mod maps;
 mod plan;
 mod services;
 mod tables;
 mod verify;
 
-use maglev_core::cilium::{Frontend, Node};
+use maglev_core::cilium::{Frontend, FrontendKind, Node};
 use maglev_probe::cilium;
 
 use super::{Context, print};
@@ -40,6 +41,7 @@ pub(super) fn run(context: &Context<'_>, words: &CiliumCommand) -> Result<(), Fa
         names: names.unwrap_or_else(|| Names::ask(&words.run_dir)),
     };
     match &words.action {
+        CiliumAction::Hits(words) => hits::run(view, words),
         CiliumAction::Maps => maps::run(&view),
         CiliumAction::Services => services::run(&view),
         CiliumAction::Explain { service } => services::explain(&view, service.as_deref()),
@@ -54,8 +56,7 @@ pub(super) fn run(context: &Context<'_>, words: &CiliumCommand) -> Result<(), Fa
 
 impl View<'_> {
     fn name(&self, frontend: &Frontend) -> Option<&str> {
-        use maglev_core::cilium::FrontendKind::NodePort;
-        self.names.of(frontend.address, frontend.kind == NodePort)
+        name_of(&self.names, frontend)
     }
 
     /// What a frontend is called in a line: its name if it has one, and its address and id.
@@ -70,13 +71,8 @@ impl View<'_> {
     fn select(&self, service: Option<&str>) -> Result<Vec<&Frontend>, Failure> {
         let frontends = self.node.frontends.iter();
         let Some(service) = service else { return Ok(frontends.collect()) };
-        let found: Vec<&Frontend> = frontends
-            .filter(|frontend| {
-                self.name(frontend) == Some(service)
-                    || frontend.address.to_string() == service
-                    || frontend.id.to_string() == service
-            })
-            .collect();
+        let found: Vec<&Frontend> =
+            frontends.filter(|frontend| answers_to(&self.names, frontend, service)).collect();
         if found.is_empty() {
             return Err(Failure::Failed(format!(
                 "there is no service {service} on this node: `maglev-top cilium services` lists them, by name (with --names, or where the agent answers), address and id"
@@ -116,8 +112,24 @@ impl View<'_> {
     }
 }
 
-/// A share in percent.
+fn name_of<'a>(names: &'a Names, frontend: &Frontend) -> Option<&'a str> {
+    names.of(frontend.address, frontend.kind == FrontendKind::NodePort)
+}
+
+/// Whether a frontend is meant by that name, address or id.
+fn answers_to(names: &Names, frontend: &Frontend, service: &str) -> bool {
+    name_of(names, frontend) == Some(service)
+        || frontend.address.to_string() == service
+        || frontend.id.to_string() == service
+}
+
+/// A share of slots in percent.
 fn share(slots: u32, of: usize) -> String {
-    let of = f64::from(u32::try_from(of.max(1)).unwrap_or(u32::MAX));
-    format!("{:.2}%", 100.0 * f64::from(slots) / of)
+    share_of(slots.into(), of as u64)
+}
+
+/// A share in percent.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+fn share_of(part: u64, of: u64) -> String {
+    format!("{:.2}%", 100.0 * part as f64 / of.max(1) as f64)
 }

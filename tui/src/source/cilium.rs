@@ -205,7 +205,7 @@ impl CiliumSource {
                 || "not known: give --seed".to_owned(),
                 |known| format!("{}, {}", known.seed, known.source),
             ),
-            not_counted: "hits are not counted".to_owned(),
+            not_counted: "hits are not counted here: `maglev-top cilium hits` counts them".to_owned(),
         }
     }
 }

@@ -72,7 +72,11 @@ unsafe impl Sync for MappedRows {}
 
 impl MappedRows {
     pub(crate) fn open(path: &Path) -> Result<Self, MapError> {
-        let map = KernelMap::<u32, Row>::open(path, MapKind::Array, Access::Write)?;
+        Self::of(&KernelMap::open(path, MapKind::Array, Access::Write)?)
+    }
+
+    /// Those of a map that is open.
+    pub(crate) fn of(map: &KernelMap<u32, Row>) -> Result<Self, MapError> {
         debug_assert_eq!(map.kind(), MapKind::Array);
         let words = map.capacity() as usize * ROW_WORDS;
         // SAFETY: no address is asked for, the kernel checks the length, and the descriptor is an open map.
