@@ -10,6 +10,7 @@ mod cilium;
 mod flood;
 mod object;
 mod site;
+mod tap;
 mod terminal;
 
 pub use audit::Audit;
@@ -18,5 +19,6 @@ pub use cable::{Cable, NODE, OUTSIDE};
 pub use cilium::{Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, story, table_of};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
-pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually};
+pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually, new_instance};
+pub use tap::Tap;
 pub use terminal::Terminal;

@@ -385,8 +385,13 @@ fn configuration(plot: &Plot, topology: &Topology) -> String {
     text
 }
 
-/// An instance of a name that no other test has.
-fn new_instance() -> Instance {
+/// An instance of a name that no other test has. One that is left behind goes with the next site.
+///
+/// # Panics
+///
+/// Never: the name is a good one.
+#[must_use]
+pub fn new_instance() -> Instance {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     Instance::new(&format!("test-{}-{count}", std::process::id())).expect("a good name")

@@ -1,8 +1,13 @@
 //! The real binary in a real terminal, on a running datapath: what it shows, what it does, and what survives it.
 
-use std::{num::NonZeroU16, process::Command, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU16, process::Command, time::Duration};
 
-use maglev_core::service::BackendState;
+use maglev_core::{change::Change, service::BackendState};
+use maglev_lab::Connection;
+use maglev_probe::{
+    survey::{Pins, Traced},
+    trace::{TraceTerms, Tracer},
+};
 use maglev_tests::{Plot, Site, Terminal, eventually, maglev_top};
 
 const COLUMNS: NonZeroU16 = NonZeroU16::new(110).unwrap();
@@ -54,7 +59,10 @@ fn a_backend_drains_from_the_keyboard_with_cancel_in_the_way() {
     monitor.press("u");
     monitor.wait_for("Cancel");
     monitor.press("\t\r");
-    monitor.wait_until("it is active again", |screen| !screen.contains("DRAINING"));
+    // The dialog may hide the word.
+    monitor.wait_until("it is active again", |screen| {
+        !screen.contains("Cancel") && !screen.contains("DRAINING")
+    });
     assert_eq!(site.backend("b1").state, BackendState::Active);
     monitor.press("q");
     assert_eq!(monitor.end(), 0);
@@ -100,6 +108,49 @@ fn a_machine_drains_everywhere_from_the_keyboard_until_it_is_safe_to_remove() {
     assert_eq!(states(), [BackendState::Active; 2]);
     monitor.press("q");
     assert_eq!(monitor.end(), 0);
+}
+
+#[test]
+fn a_flow_is_traced_from_the_keyboard_and_no_longer_than_it_is_shown() {
+    let Some(site) = Site::start(&Plot { weights: vec![100; 2], ..Plot::default() }) else { return };
+    let client = SocketAddr::new(site.client_addresses()[0], 40_007);
+    let instance = site.datapath.instance();
+    let is_traced = || Pins::look(instance).unwrap().traced != Traced::ByNobody;
+    let mut monitor = open(&site);
+    go_to_web(&mut monitor);
+    monitor.press("3t");
+    monitor.wait_for("Trace a flow to web");
+    assert!(!is_traced());
+    monitor.press(&format!("{client}\r"));
+    monitor.wait_for(&format!("trace of {client}"));
+    monitor.wait_for("at most 1 min");
+    assert!(is_traced());
+
+    let mut connection = Connection::open(site.topology.client().namespace(), client, site.web()).unwrap();
+    let words = format!("redirected: sent to {}", connection.backend());
+    monitor.wait_for(&words);
+    monitor.wait_for("its slot's owner");
+    site.change(&[Change::Drain(connection.backend().to_owned())]).unwrap();
+    connection.request().unwrap();
+    monitor.wait_for("its slot's previous owner");
+
+    // Somebody else does not get in between.
+    let terms = TraceTerms { client, rate: 1 };
+    let refused = Tracer::begin(&site.datapath, terms).err().expect("one at a time").to_string();
+    let process = monitor.process().expect("it runs");
+    assert!(refused.contains(&format!("process {process} is tracing")), "{refused}");
+
+    monitor.press("2");
+    eventually("the trace ends with its view", || !is_traced());
+    let tracer = Tracer::begin(&site.datapath, terms).unwrap();
+    monitor.press("3t");
+    monitor.wait_for(&format!("process {} is tracing this instance", std::process::id()));
+    drop(tracer);
+    monitor.press("t");
+    monitor.wait_for("at most 1 min");
+    assert!(is_traced());
+    monitor.kill();
+    eventually("the trace ends with its process", || !is_traced());
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub mod sampler;
 pub mod slots;
 pub mod stage;
 pub mod standing;
-
+pub mod trace;
 pub mod view;
 pub mod widget;
 

@@ -6,8 +6,12 @@
 mod balancer;
 mod demonstration;
 mod flows;
+mod trace;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime},
+};
 
 use fastrand::Rng;
 use maglev_core::{
@@ -18,8 +22,8 @@ use maglev_core::{
 };
 
 pub use self::demonstration::{demonstration, spares};
-use self::{balancer::Balancer, flows::Traffic};
-use crate::source::{ChangeRequest, Identity, ServiceChanges, Source, SourceError};
+use self::{balancer::Balancer, flows::Traffic, trace::Traced};
+use crate::source::{ChangeRequest, Identity, ServiceChanges, Source, SourceError, Trace};
 
 /// How far a simulation moves at a time: an owner that changes is seen by flows that soon.
 const STEP: Duration = Duration::from_millis(100);
@@ -44,6 +48,7 @@ pub struct Simulation {
     processors: [u64; PROCESSORS],
     events: Vec<Event>,
     actor: String,
+    traced: Option<Traced>,
 }
 
 /// What a request makes of one service.
@@ -89,6 +94,7 @@ impl Simulation {
             processors: [0; PROCESSORS],
             events: Vec::new(),
             actor: format!("simulation, process {}", std::process::id()),
+            traced: None,
         };
         for service in services {
             let traffic = Traffic::of_service(&service, &mut simulation.random);
@@ -139,6 +145,12 @@ impl Simulation {
             for (balancer, traffic) in &mut self.balancers {
                 traffic.advance(step, self.elapsed, balancer, &mut self.random, &mut self.processors);
                 balancer.settle(self.elapsed);
+            }
+            let balancers = self.balancers.iter_mut().map(|(balancer, _)| balancer);
+            if let Some(traced) = &mut self.traced
+                && !traced.advance(self.elapsed, self.started, &self.seed, balancers)
+            {
+                self.traced = None;
             }
         }
     }
@@ -255,6 +267,12 @@ impl Source for Simulation {
 
     fn seed(&self) -> Option<HashSeed> {
         Some(self.seed)
+    }
+
+    fn trace(&mut self, client: SocketAddr) -> Result<Box<dyn Trace>, SourceError> {
+        let (traced, told) = Traced::begin(client, self.elapsed);
+        self.traced = Some(traced);
+        Ok(Box::new(told))
     }
 }
 

@@ -2,10 +2,13 @@
 
 pub(crate) mod cilium;
 pub mod datapath;
+mod trace;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use maglev_core::{change::Change, plan::Plan, sample::Sample, seed::HashSeed};
+
+pub use trace::Trace;
 
 /// A place that samples come from: a running datapath, a simulation.
 ///
@@ -49,6 +52,16 @@ pub trait Source: Send {
     /// owner's permutation, and who is next in line.
     fn seed(&self) -> Option<HashSeed> {
         None
+    }
+
+    /// The packets of a client, port 0 standing for any: nothing is traced before [`Trace::begin`].
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to trace here, whoever asks; in words.
+    fn trace(&mut self, _client: SocketAddr) -> Result<Box<dyn Trace>, SourceError> {
+        let message = "only the packets of a running datapath can be traced".to_owned();
+        Err(SourceError { message, stale: false })
     }
 }
 

@@ -4,7 +4,10 @@ mod line;
 
 use std::time::{Duration, Instant};
 
-use maglev_probe::trace::{TraceTerms, Tracer};
+use maglev_probe::{
+    Datapath,
+    trace::{TraceTerms, Tracer},
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -55,7 +58,7 @@ pub(super) fn run(context: &Context<'_>, words: &Trace) -> Result<(), Failure> {
 }
 
 /// Says how many packets are missing between the lines, where there are more than before.
-fn say_lost(tracer: &Tracer<'_>, before: u64) -> Result<u64, Failure> {
+fn say_lost(tracer: &Tracer<&Datapath>, before: u64) -> Result<u64, Failure> {
     let lost = tracer.lost()?;
     if lost != before {
         eprintln!("{} packets are not shown: more than {RATE} a second, or not read in time", lost - before);

@@ -147,6 +147,10 @@ pub enum Action {
     Mouse,
     /// The slot of a number, of a flow, or of a backend.
     Search,
+    /// Trace the packets of the flow that was looked for, or no more.
+    Trace,
+    /// Leave the trace.
+    CloseTrace,
     /// The next field or button.
     NextField,
     /// The one before.
@@ -483,6 +487,14 @@ pub const BINDINGS: &[Binding] = {
             "find",
             "find a slot by its number, a client's flow, or a backend",
         ),
+        binding(
+            A::Trace,
+            &[letter('t')],
+            &[Slots],
+            "trace",
+            "trace the packets of the flow that was looked for, for a minute; again: end that",
+        ),
+        binding(A::CloseTrace, &[code(K::Esc)], &[Slots], "", "leave the trace"),
         binding(A::Filter, &[letter('/')], LISTS, "", "show the rows alone that hold some words"),
         binding(A::ClearFilter, &[code(K::Esc)], LISTS, "", "show all rows again"),
         binding(

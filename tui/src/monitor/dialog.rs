@@ -61,6 +61,8 @@ pub enum Answer {
     Order(Order),
     /// It is over: the cursor goes to that slot.
     Found(Found),
+    /// It is over: the cursor goes to that slot, and the flow is traced.
+    Trace(Found),
     /// It is over: that is to be done.
     Chosen(Choice),
     /// It is over: rows that hold these words are shown.

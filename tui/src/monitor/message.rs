@@ -1,6 +1,6 @@
 //! What reaches the monitor, and what it asks for.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use maglev_core::{plan::Plan, sample::Sample, service::Backend};
 use ratatui::{
@@ -8,6 +8,7 @@ use ratatui::{
     layout::Size,
 };
 
+use super::trace::TraceNews;
 use crate::source::{ChangeRequest, Checker, SourceError};
 
 /// Something that happened.
@@ -25,6 +26,8 @@ pub enum Message {
     Planned(u64, Result<Vec<Plan>, SourceError>),
     /// A change that was asked for.
     Executed(u64, Result<Vec<Plan>, SourceError>),
+    /// What is told of a trace that was asked for.
+    Traced(u64, TraceNews),
 }
 
 /// What came of looking at the source.
@@ -71,4 +74,8 @@ pub enum Order {
     Execute(u64, ChangeRequest),
     /// Look that often.
     Interval(Duration),
+    /// Trace the packets of that client, and no other's.
+    Trace(u64, SocketAddr),
+    /// Trace nothing any more.
+    EndTrace,
 }

@@ -131,9 +131,18 @@ impl Model {
                     self.made(made);
                 }
             }
+            Message::Traced(number, news) => self.slots.hear_of_trace(number, news, &mut self.data),
         }
+        effects.extend(self.end_trace_elsewhere().map(Effect::Order));
         self.refresh();
         effects
+    }
+
+    /// Leaves the trace where its slots are not on screen any more.
+    fn end_trace_elsewhere(&mut self) -> Option<Order> {
+        let service = self.slots.trace()?.service();
+        let is_here = self.tab() == ViewName::Slots && self.data.service.as_deref() == Some(service);
+        if is_here { None } else { self.slots.close_trace() }
     }
 
     /// A change was made: it is told, and can be taken back.
@@ -184,6 +193,11 @@ impl Model {
             }
             outcome => outcome,
         };
+        self.follow(outcome)
+    }
+
+    /// Does what came of an action.
+    fn follow(&mut self, outcome: Outcome) -> Vec<Effect> {
         match outcome {
             Outcome::Ignored | Outcome::Done => Vec::new(),
             Outcome::Effect(effect) => vec![effect],
@@ -390,6 +404,12 @@ impl Model {
                 self.slots.find(found);
                 None
             }
+            Answer::Trace(found) => {
+                self.dialog = None;
+                self.slots.find(found);
+                let outcome = self.slots.begin_trace(&mut self.data);
+                return self.follow(outcome);
+            }
             Answer::Filter(words) => {
                 self.dialog = None;
                 self.arrange(|list| list.set_filter(&words));
@@ -478,7 +498,8 @@ impl Model {
     }
 
     /// The tab that is open, or was before the help.
-    fn tab(&self) -> ViewName {
+    #[must_use]
+    pub fn tab(&self) -> ViewName {
         self.active.tab().or(self.behind_help.tab()).unwrap_or_default()
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -11,8 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::message::{Message, Order, Sampled};
-use crate::source::{Checker, Source};
+use super::{
+    message::{Message, Order, Sampled},
+    trace::{TraceNews, TraceThread},
+};
+use crate::source::{Checker, Source, SourceError};
 
 /// How long an ending monitor waits for a call into the kernel to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,7 +44,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Samples `source` each `interval`, at once for the first time. `tell` is called from the source's thread.
+    /// Samples `source` each `interval`, at once for the first time. `tell` is called from the source's thread, and from
+    /// the thread of a trace.
     ///
     /// # Errors
     ///
@@ -48,7 +53,7 @@ impl Sampler {
     pub fn start(
         source: Box<dyn Source>,
         interval: Duration,
-        tell: impl FnMut(Report) + Send + 'static,
+        tell: impl FnMut(Report) + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let (orders, receiver) = mpsc::channel();
         let latest = Latest::default();
@@ -57,6 +62,7 @@ impl Sampler {
             interval,
             deadline: Instant::now(),
             latest: Arc::clone(&latest),
+            trace: None,
             tell: GoneAtEnd { tell, ended: false },
         };
         let thread = thread::Builder::new().name("source".to_owned()).spawn(move || worker.run(&receiver))?;
@@ -95,10 +101,12 @@ struct Worker<F: FnMut(Report)> {
     interval: Duration,
     deadline: Instant,
     latest: Latest,
+    /// The latest trace, under way or over.
+    trace: Option<TraceThread>,
     tell: GoneAtEnd<F>,
 }
 
-impl<F: FnMut(Report)> Worker<F> {
+impl<F: FnMut(Report) + Clone + Send + 'static> Worker<F> {
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
             match orders.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
@@ -129,6 +137,28 @@ impl<F: FnMut(Report)> Worker<F> {
                 self.interval = interval;
                 self.look_at_once();
             }
+            Order::Trace(id, client) => self.trace(id, client),
+            Order::EndTrace => {
+                if let Some(trace) = &self.trace {
+                    trace.end();
+                }
+            }
+        }
+    }
+
+    /// Begins to trace, in place of what is traced now.
+    fn trace(&mut self, id: u64, client: SocketAddr) {
+        let mut tell = self.tell.tell.clone();
+        let mut told = move |news| tell(Report::Answer(Message::Traced(id, news)));
+        match self.source.trace(client) {
+            Err(error) => told(TraceNews::Failed(error)),
+            Ok(trace) => match TraceThread::start(trace, self.trace.take(), told.clone()) {
+                Ok(trace) => self.trace = Some(trace),
+                Err(error) => {
+                    let message = format!("there is no thread for a trace: {error}");
+                    told(TraceNews::Failed(SourceError { message, stale: false }));
+                }
+            },
         }
     }
 

@@ -13,4 +13,5 @@ mod snapshots;
 mod staging;
 mod support;
 mod time;
+mod trace;
 mod walk;

@@ -31,6 +31,21 @@ struct Member {
     last_packet: Option<Duration>,
 }
 
+/// Where a packet went, and why.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The number of the backend that it went to; 0 for none.
+    pub(super) id: u32,
+    /// That backend.
+    pub(super) backend: Option<Backend>,
+    /// The slot's owner.
+    pub(super) owner: Option<Backend>,
+    /// The slot's previous owner, while it settles.
+    pub(super) previous: Option<Backend>,
+    /// Where its flow was remembered to be.
+    pub(super) remembered: Option<Backend>,
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -150,20 +165,50 @@ impl Balancer {
         }
     }
 
+    /// Where a flow is remembered to be at `now`.
+    fn remembered(&self, slot: u32, opened_at: Option<u32>, now: Duration) -> Option<u32> {
+        let keeps = |member: &Member| member.backend.health != Health::Unhealthy;
+        let known = opened_at.filter(|id| self.member(*id).is_some_and(keeps));
+        match self.service.tracking {
+            Tracking::Never => None,
+            Tracking::Always => known,
+            Tracking::Settling => known.filter(|_| self.is_settling(slot, now)),
+        }
+    }
+
+    fn is_settling(&self, slot: u32, now: Duration) -> bool {
+        let slot = slot as usize;
+        self.words[slot].phase(self.deadlines[slot], milliseconds(now)) != Phase::Settled
+    }
+
+    fn member(&self, id: u32) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// Sends one packet of a flow that was opened at that backend, `None` for its first packet, and tells why it goes
+    /// where it goes.
+    pub(super) fn send(&mut self, slot: u32, opened_at: Option<u32>, bytes: u64, now: Duration) -> Sent {
+        let word = self.words[slot as usize];
+        let previous = if self.is_settling(slot, now) { word.previous() } else { 0 };
+        // One from before the change is held, not remembered.
+        let remembered = self.remembered(slot, opened_at, now).filter(|id| *id != previous);
+        let id = self.route(slot, opened_at, now);
+        let backend = |id: u32| self.member(id).map(|member| member.backend.clone());
+        let sent = Sent {
+            id,
+            backend: backend(id),
+            owner: backend(word.owner()),
+            previous: backend(previous),
+            remembered: remembered.and_then(backend),
+        };
+        self.count(slot, id, 1, bytes, opened_at != Some(id) && self.is_active(id), now);
+        sent
+    }
+
     /// Where a flow's packets go at `now`: `opened_at` is the backend that it was opened at, `None` for its first packet.
     pub(super) fn route(&self, slot: u32, opened_at: Option<u32>, now: Duration) -> u32 {
         let word = self.words[slot as usize];
-        let keeps = |member: &Member| member.backend.health != Health::Unhealthy;
-        let known =
-            opened_at.filter(|id| self.members.iter().any(|member| member.id == *id && keeps(member)));
-        let remembered = match self.service.tracking {
-            Tracking::Never => None,
-            Tracking::Always => known,
-            Tracking::Settling => {
-                let settling = word.phase(self.deadlines[slot as usize], milliseconds(now)) != Phase::Settled;
-                known.filter(|_| settling)
-            }
-        };
+        let remembered = self.remembered(slot, opened_at, now);
         match (self.service.tracking, opened_at, remembered) {
             // The flow's own memory stands for the map of remembered flows: nothing is ever forgotten for want of room.
             (Tracking::Settling, Some(_), Some(owner)) => {
@@ -250,6 +295,6 @@ impl Balancer {
 
     /// Whether that backend gets new flows.
     pub(super) fn is_active(&self, id: u32) -> bool {
-        self.members.iter().any(|member| member.id == id && member.backend.state == BackendState::Active)
+        self.member(id).is_some_and(|member| member.backend.state == BackendState::Active)
     }
 }

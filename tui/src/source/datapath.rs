@@ -1,13 +1,16 @@
 //! A running datapath as a source: whatever the kernel's maps say.
 
-use std::{error::Error, fs, os::unix::fs::MetadataExt as _, time::Duration};
+mod trace;
+
+use std::{error::Error, fs, net::SocketAddr, os::unix::fs::MetadataExt as _, time::Duration};
 
 use maglev_core::{plan::Plan, sample::Sample, seed::HashSeed, service::Backend};
 use maglev_lab::Namespace;
 use maglev_probe::{Datapath, DatapathError, Instance, Interface, Request};
 
-use super::{ChangeRequest, Checker, Identity, Source, SourceError};
+use super::{ChangeRequest, Checker, Identity, Source, SourceError, Trace};
 use crate::failure::in_words;
+use trace::DatapathTrace;
 
 /// How often a look is worth its cost: about a millisecond for a table of 16,381 slots.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -135,6 +138,11 @@ impl Source for DatapathSource {
 
     fn seed(&self) -> Option<HashSeed> {
         self.seed
+    }
+
+    fn trace(&mut self, client: SocketAddr) -> Result<Box<dyn Trace>, SourceError> {
+        let instance = self.datapath.instance().clone();
+        Ok(Box::new(DatapathTrace::new(instance, self.namespace.clone(), client)))
     }
 }
 

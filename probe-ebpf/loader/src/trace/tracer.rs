@@ -1,6 +1,7 @@
 //! Whoever traces.
 
 use std::{
+    borrow::Borrow,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd as _,
@@ -49,9 +50,9 @@ pub struct TraceTerms {
     pub rate: u32,
 }
 
-/// Traces the packets of a client through an instance, for as long as it lives.
-pub struct Tracer<'a> {
-    datapath: &'a Datapath,
+/// Traces the packets of a client through an instance, for as long as it lives. `D` is a datapath, or a reference to one.
+pub struct Tracer<D> {
+    datapath: D,
     hand_over: HandOver,
     records: RingBuf<MapData>,
     filter: KernelMap<u32, TraceFilter>,
@@ -63,16 +64,17 @@ pub struct Tracer<'a> {
     _ebpf: Ebpf,
 }
 
-impl<'a> Tracer<'a> {
+impl<D: Borrow<Datapath>> Tracer<D> {
     /// Begins to trace. Takes the privileges to change the instance.
     ///
     /// # Errors
     ///
     /// When the privileges are missing, somebody else traces the instance, or its program is of a version that cannot be
     /// traced.
-    pub fn begin(datapath: &'a Datapath, terms: TraceTerms) -> Result<Self, DatapathError> {
-        let instance = datapath.instance();
-        if !datapath.is_writable() {
+    pub fn begin(datapath: D, terms: TraceTerms) -> Result<Self, DatapathError> {
+        let opened: &Datapath = datapath.borrow();
+        let instance = opened.instance();
+        if !opened.is_writable() {
             return Err(DatapathError::of_io("trace packets", io::ErrorKind::PermissionDenied.into()));
         }
         let object = object::TRACER.bytes()?;
@@ -96,7 +98,7 @@ impl<'a> Tracer<'a> {
             ebpf.take_map(map::TRACE_RECORDS).ok_or_else(|| no_such_map(map::TRACE_RECORDS)).and_then(
                 |map| RingBuf::try_from(map).map_err(|error| aya_error(no_use(map::TRACE_RECORDS), error)),
             )?;
-        let names = Names::read(datapath)?;
+        let names = Names::read(opened)?;
         // The filter stands before the first packet meets it.
         filter.set(&0, &filter_of(terms))?;
         let hand_over = HandOver::begin(instance, &descriptor, &info)?;
@@ -129,7 +131,7 @@ impl<'a> Tracer<'a> {
                 .next()
                 .and_then(|bytes| bytemuck::try_pod_read_unaligned::<TraceRecord>(&bytes).ok());
             if let Some(found) = found {
-                return self.names.resolve(self.datapath, &found).map(Some);
+                return self.names.resolve(self.datapath.borrow(), &found).map(Some);
             }
             let left = patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
@@ -157,7 +159,7 @@ impl<'a> Tracer<'a> {
 
     /// Says that somebody is still there, and makes sure that packets are still handed over.
     fn renew(&mut self) -> Result<(), DatapathError> {
-        let instance = self.datapath.instance();
+        let instance = self.datapath.borrow().instance();
         if !self.hand_over.holds(instance) {
             return Err(DatapathError::TraceEnded(instance.name().to_owned()));
         }

@@ -19,6 +19,8 @@ pub struct SearchForm {
     service: String,
     wanted: Field,
     error: Option<String>,
+    /// A client's flow is looked for, to be traced.
+    for_trace: bool,
 }
 
 impl SearchForm {
@@ -28,7 +30,13 @@ impl SearchForm {
     /// Among the slots of that service.
     #[must_use]
     pub fn new(service: &str) -> Self {
-        Self { service: service.to_owned(), wanted: Field::new("find", ""), error: None }
+        Self { service: service.to_owned(), wanted: Field::new("find", ""), error: None, for_trace: false }
+    }
+
+    /// A client's flow, to be traced.
+    #[must_use]
+    pub fn for_trace(service: &str) -> Self {
+        Self { wanted: Field::new("flow", ""), for_trace: true, ..Self::new(service) }
     }
 
     /// The service.
@@ -47,7 +55,10 @@ impl SearchForm {
             self.error = Some(format!("service {} is gone", self.service));
             return Answer::Stay;
         }
-        match search::find(data, self.wanted.value()) {
+        let wanted = self.wanted.value();
+        let found = if self.for_trace { search::find_flow(data, wanted) } else { search::find(data, wanted) };
+        match found {
+            Ok(found) if self.for_trace => Answer::Trace(found),
             Ok(found) => Answer::Found(found),
             Err(error) => {
                 self.error = Some(error);
@@ -65,9 +76,13 @@ impl SearchForm {
         let mut lines: Vec<Line<'_>> = vec![self.wanted.line(true, 44, look), Line::default()];
         let (text, style) = match &self.error {
             Some(error) => (error.as_str(), look.error()),
+            None if self.for_trace => {
+                ("A client's flow (1.2.3.4:5678): its packets are shown.", look.faint())
+            }
             None => ("A slot (1234), a client's flow (1.2.3.4:5678), or a backend.", look.faint()),
         };
         lines.extend(wrap(text, 60).into_iter().map(|text| span(text, style).into()));
-        panel::draw(&format!("Find a slot of {}", self.service), lines, &[], look, area, buffer);
+        let what = if self.for_trace { "Trace a flow to" } else { "Find a slot of" };
+        panel::draw(&format!("{what} {}", self.service), lines, &[], look, area, buffer);
     }
 }

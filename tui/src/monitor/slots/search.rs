@@ -95,6 +95,16 @@ pub fn find(data: &Data, text: &str) -> Result<Found, String> {
     }
 }
 
+/// Finds the slot of a client's flow; `flow` in front of it may be left out.
+///
+/// # Errors
+///
+/// When there is no such flow; in words.
+pub fn find_flow(data: &Data, text: &str) -> Result<Found, String> {
+    let text = text.trim();
+    find(data, &format!("flow {}", text.strip_prefix("flow").unwrap_or(text).trim()))
+}
+
 /// The most hit slot of the chosen service that `wanted` holds for.
 #[must_use]
 pub fn hottest(data: &Data, wanted: impl Fn(usize) -> bool) -> Option<u32> {

@@ -26,9 +26,11 @@ use crate::{
         data::{Data, NoticeTone},
         dialog::{self, Dialog, search::SearchForm},
         history::compare::Moved,
+        message::{Effect, Order},
         number::count,
+        trace::{TraceNews, TracePane},
         view::{Component, Outcome, chrome::Layout},
-        widget::text::{line, span, wrap},
+        widget::text::{line, span, split_bottom, wrap},
     },
     terminal::look::Look,
 };
@@ -49,6 +51,7 @@ pub struct SlotsView {
     next_in_line: NextInLine,
     elephants: Vec<HotSlot>,
     found: Option<Found>,
+    trace: Option<TracePane>,
     /// What has another owner than at the moment that is compared with.
     moved: Option<Moved>,
 }
@@ -141,6 +144,47 @@ impl SlotsView {
         found.flow.filter(|_| here)
     }
 
+    /// The trace that is on screen.
+    #[must_use]
+    pub const fn trace(&self) -> Option<&TracePane> {
+        self.trace.as_ref()
+    }
+
+    /// Begins to trace the flow that was looked for, or the client that was traced before; asks whose packets to trace
+    /// where there is neither.
+    pub fn begin_trace(&mut self, data: &mut Data) -> Outcome {
+        let Some(service) = data.service.clone() else { return Outcome::Done };
+        if let Some(reason) = &data.identity.read_only {
+            let text = format!("no trace: {reason}");
+            data.say(NoticeTone::Warning, text);
+            return Outcome::Done;
+        }
+        let Some(client) = self.flow().or_else(|| self.trace.as_ref().map(TracePane::client)) else {
+            return Outcome::Ask(Box::new(Dialog::Search(SearchForm::for_trace(&service))));
+        };
+        let (pane, outcome) = TracePane::begin(&service, client, data);
+        self.trace = Some(pane);
+        outcome
+    }
+
+    /// Takes in what is told of the trace of that number.
+    pub fn hear_of_trace(&mut self, number: u64, news: TraceNews, data: &mut Data) {
+        if let Some(trace) = &mut self.trace {
+            trace.hear(number, news, data);
+        }
+    }
+
+    /// Leaves the trace; what is to be done for that.
+    pub fn close_trace(&mut self) -> Option<Order> {
+        self.trace.take().and_then(|mut trace| trace.end())
+    }
+
+    /// What the trace leaves for the rest, and the trace's part: none while a change is shown beside the slots.
+    fn split(&self, area: Rect, data: &Data) -> (Rect, Rect) {
+        let is_shown = self.trace.is_some() && data.what_if.is_none();
+        if is_shown { TracePane::split(area) } else { split_bottom(area, 0) }
+    }
+
     fn last(data: &Data) -> u32 {
         let slots = data.service().map_or(0, |service| service.slots.len());
         u32::try_from(slots.saturating_sub(1)).unwrap_or(u32::MAX)
@@ -195,6 +239,16 @@ impl Component for SlotsView {
                 let Some(service) = &data.service else { return Outcome::Done };
                 return Outcome::Ask(Box::new(Dialog::Search(SearchForm::new(service))));
             }
+            Action::Trace => {
+                return match self.trace.as_mut().and_then(TracePane::end) {
+                    Some(order) => Outcome::Effect(Effect::Order(order)),
+                    None => self.begin_trace(data),
+                };
+            }
+            Action::CloseTrace => {
+                let order = self.close_trace();
+                return order.map_or(Outcome::Done, |order| Outcome::Effect(Effect::Order(order)));
+            }
             Action::Hottest => {
                 self.go_to_hottest(data, |_| true);
                 self.cursor
@@ -240,7 +294,7 @@ impl Component for SlotsView {
         }
         let slots = &service.slots;
         self.cursor = self.cursor.min(Self::last(data));
-        let map = Parts::shown(Layout::of(data.size, data.is_frozen()).content, data).map;
+        let map = Parts::shown(self.split(Layout::of(data.size, data.is_frozen()).content, data).0, data).map;
         // What would be is told by letters: each takes a cell.
         let half_blocks = data.half_blocks && data.what_if.is_none();
         let (columns, rows) = draw::pixels(map, slots.len(), half_blocks);
@@ -272,7 +326,7 @@ impl Component for SlotsView {
     }
 
     fn click(&mut self, place: Position, area: Rect, data: &mut Data) {
-        let map = Parts::of(area).map;
+        let map = Parts::of(self.split(area, data).0).map;
         if let Some(slot) = draw::slot_at(self.raster.window, place, map, data.half_blocks) {
             self.cursor = slot.min(Self::last(data));
         }
@@ -291,6 +345,10 @@ impl Component for SlotsView {
             line(span(" no service", look.faint()), area, buffer);
             return;
         };
+        let (area, below) = self.split(area, data);
+        if let Some(trace) = &self.trace {
+            trace.draw(data, look, below, buffer);
+        }
         let parts = Parts::shown(area, data);
         if let Some(what_if) = &data.what_if {
             self.draw_what_if(what_if, data, look, parts, buffer);

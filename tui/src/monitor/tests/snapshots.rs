@@ -54,7 +54,7 @@ fn told(buffer: &Buffer) -> String {
     result
 }
 
-fn snapshot(name: &str, bench: &Bench) {
+pub(super) fn snapshot(name: &str, bench: &Bench) {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(name, told(&bench.buffer()));
     });

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use maglev_core::{seed::HashSeed, service::Service};
 use ratatui::{
@@ -12,10 +12,11 @@ use crate::{
         data::Data,
         message::{Effect, Message, Order, Sampled},
         model::Model,
+        trace::TraceNews,
         view::ViewName,
     },
     simulation::{Simulation, demonstration, spares},
-    source::{Checker, Source},
+    source::{Checker, Source, Trace},
     terminal::{
         capability::{Capability, ColourDepth, Glyphs},
         look::Look,
@@ -32,6 +33,8 @@ pub(super) struct Bench {
     pub(super) deaf: bool,
     pub(super) quit: bool,
     pub(super) clipboard: String,
+    /// The trace that was asked for, and its number.
+    pub(super) trace: Option<(u64, Box<dyn Trace>)>,
 }
 
 pub(super) const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 10)];
@@ -56,6 +59,7 @@ impl Bench {
             deaf: false,
             quit: false,
             clipboard: String::new(),
+            trace: None,
         };
         bench.sample();
         bench
@@ -79,6 +83,15 @@ impl Bench {
         let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.simulation.checker(sample));
         let sampled = Sampled { result, spares: self.simulation.spares(), checker, late: Duration::ZERO };
         self.update(Message::Sampled(Box::new(sampled)));
+        self.tell_of_trace();
+    }
+
+    /// What the trace's thread would tell.
+    fn tell_of_trace(&mut self) {
+        let Some((number, trace)) = &mut self.trace else { return };
+        let packets = iter::from_fn(|| trace.next(Duration::ZERO).unwrap()).collect();
+        let (number, lost) = (*number, trace.lost().unwrap());
+        self.update(Message::Traced(number, TraceNews::Packets { packets, lost }));
     }
 
     pub(super) fn update(&mut self, message: Message) {
@@ -97,6 +110,13 @@ impl Bench {
                     self.update(Message::Executed(id, result));
                     self.sample();
                 }
+                Effect::Order(Order::Trace(number, client)) if !self.deaf => {
+                    let mut trace = self.simulation.trace(client).unwrap();
+                    trace.begin().unwrap();
+                    self.trace = Some((number, trace));
+                    self.update(Message::Traced(number, TraceNews::Begun));
+                }
+                Effect::Order(Order::EndTrace) => self.trace = None,
                 Effect::Copy(text) => self.clipboard = text,
                 Effect::Quit { .. } => self.quit = true,
                 _ => {}
@@ -160,7 +180,7 @@ impl Bench {
     }
 }
 
-fn key(name: &str) -> KeyEvent {
+pub(super) fn key(name: &str) -> KeyEvent {
     let plain = |code| KeyEvent::new(code, KeyModifiers::NONE);
     match name {
         "Tab" => plain(KeyCode::Tab),

@@ -4,12 +4,12 @@ use fastrand::Rng;
 
 use super::support::{Bench, look};
 use crate::{
-    monitor::view::ViewName,
+    monitor::{trace::KEPT, view::ViewName},
     simulation::demonstration,
     terminal::capability::{ColourDepth, Glyphs},
 };
 
-const KEYS: [&str; 73] = [
+const KEYS: [&str; 75] = [
     "<Tab>",
     "<BackTab>",
     "<Enter>",
@@ -83,16 +83,19 @@ const KEYS: [&str; 73] = [
     "<C-l>",
     "<Tab>",
     "<Enter>",
+    "t",
+    "t",
 ];
 
 /// What random keys hit upon too seldom.
-const CHANGES: [&str; 9] = [
+const CHANGES: [&str; 10] = [
     "<Esc>2d<Tab><Enter>",
     "<Esc>e<Tab><Enter>",
     "<Esc>3a<Enter><Tab><Enter>",
     "<Esc>x<Tab><Enter>",
     "<Esc>u<Tab><Enter>",
     "<Esc>2w5<Enter><Tab><Enter>",
+    "<Esc>3/198.51.100.7:4000<Enter>t",
     "<Esc>2jds",
     "<Esc>2w9<Enter>s",
     "<Esc>p<Tab><Enter>",
@@ -123,6 +126,14 @@ fn check(bench: &Bench) {
         );
     }
     assert!(data.undos.len() <= 100);
+    match bench.model.slots().trace() {
+        Some(trace) => {
+            assert_eq!((trace.service(), bench.model.tab()), (service.name.as_str(), ViewName::Slots));
+            assert!(trace.is_under_way() || bench.trace.is_none(), "{trace:?}");
+            assert!(trace.kept() <= KEPT);
+        }
+        None => assert!(bench.trace.is_none(), "nobody sees what is traced"),
+    }
     if let Some(frozen) = &data.time.frozen {
         assert!(!data.time.ring.is_empty());
         assert!(frozen.strip.shown < frozen.strip.ticks.len());
