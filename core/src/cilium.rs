@@ -4,13 +4,15 @@
 //! where they differ.
 
 mod explain;
+mod facts;
 mod node;
 mod verify;
 mod wire;
 
 pub use explain::{Explanation, Reason, TablePresence};
+pub use facts::{Counted, NodeFacts, ServiceFacts, TableFacts};
 pub use node::{Frontend, FrontendKind, InnerTable, Member, Node, Snapshot, TableView};
-pub use verify::{DifferingSlot, Verdict, Verification, WeightFit, recognises, table_of, verify};
+pub use verify::{DifferingSlot, HashText, Verdict, Verification, WeightFit, recognises, table_of, verify};
 pub use wire::{
     Algorithm, BackendRecord, BackendState, Family, FrontendFlags, ServiceKey, ServiceValue,
     reverse_nat_value,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    cilium::Counted,
     sample::{BackendSample, ServiceSample},
     service::{BackendState, Tracking},
 };
@@ -21,10 +22,10 @@ pub enum DrainProgress {
 }
 
 impl DrainProgress {
-    /// How far `backend` of `service` has come; `None` where it does not drain.
+    /// How far `backend` of `service` has come; `None` where it does not drain, or where nobody sees its packets.
     #[must_use]
     pub fn of(service: &ServiceSample, backend: &BackendSample) -> Option<Self> {
-        if backend.state != BackendState::Draining {
+        if backend.state != BackendState::Draining || service.counted() != Counted::Everything {
             return None;
         }
         Some(match backend.quiet {
@@ -87,6 +88,7 @@ mod tests {
                 previous: [7, 0, 7].map(BackendId).into(),
                 hits: [0; 3].into(),
             },
+            cilium: None,
         };
         (service, backend)
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    cilium::{Counted, NodeFacts, ServiceFacts},
     health::Health,
     service::{Affinity, BackendState, Forwarding, Protocol, Tracking},
 };
@@ -28,6 +29,8 @@ pub struct Sample {
     pub processors: Vec<u64>,
     /// The changes that are on record, the oldest first.
     pub events: Vec<Event>,
+    /// What else is known of a node of Cilium's.
+    pub cilium: Option<Arc<NodeFacts>>,
 }
 
 /// One service in a sample.
@@ -57,6 +60,23 @@ pub struct ServiceSample {
     pub backends: Vec<BackendSample>,
     /// Its lookup table, slot by slot.
     pub slots: Slots,
+    /// What else is known of a service of Cilium's.
+    pub cilium: Option<Arc<ServiceFacts>>,
+}
+
+impl ServiceSample {
+    /// What is counted of it; its other counters mean nothing.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        self.cilium.as_ref().map_or(Counted::Everything, |facts| facts.counted)
+    }
+
+    /// Whether its table is one that is filled from what is known of it here.
+    #[must_use]
+    pub fn is_reproducible(&self) -> bool {
+        let of_table = |facts: &ServiceFacts| facts.table.as_ref().is_some_and(|table| table.is_reproducible);
+        self.cilium.as_ref().is_none_or(|facts| of_table(facts))
+    }
 }
 
 /// One backend in a sample.
@@ -138,7 +158,7 @@ pub struct Slots {
     pub owner: Arc<[BackendId]>,
     /// Who owned it before, while it settles; [`BackendId::NONE`] where it is settled.
     pub previous: Arc<[BackendId]>,
-    /// Packets that hit it since the service was made.
+    /// Packets that hit it since the service was made; empty where they are not counted.
     pub hits: Arc<[u64]>,
 }
 

@@ -18,7 +18,7 @@ mod tmux;
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
 pub use cable::{Cable, NODE, OUTSIDE};
-pub use cilium::{Frontend, Rig};
+pub use cilium::{Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, story, table_of};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually, new_instance};

@@ -162,6 +162,7 @@ fn service(number: u16, backends: u16, slots: u32) -> ServiceSample {
             hits: vec![0; owner.len()].into(),
             owner,
         },
+        cilium: None,
     }
 }
 

@@ -7,7 +7,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
 
-pub use cilium::{CiliumAction, CiliumCommand, CiliumHits, CiliumPlan, HookWord};
+pub use cilium::{
+    CiliumAction, CiliumCommand, CiliumHits, CiliumMonitor, CiliumPlan, DEFAULT_RUN_DIR, HookWord,
+};
 
 /// top for Maglev load balancing.
 #[derive(Debug, Parser)]
@@ -15,7 +17,7 @@ pub use cilium::{CiliumAction, CiliumCommand, CiliumHits, CiliumPlan, HookWord};
     name = "maglev-top",
     version,
     about = "top for Maglev load balancing: see and steer which backend gets which flows",
-    after_help = "Without a command the monitor opens on the running datapath.",
+    after_help = "Without a command the monitor opens on the running datapath, or on the maps of Cilium if this is a node of its.",
     max_term_width = 110
 )]
 pub struct Arguments {
@@ -31,6 +33,9 @@ pub struct Arguments {
     /// How the monitor looks
     #[command(flatten)]
     pub look: Look,
+    /// Where the monitor finds a Cilium node
+    #[command(flatten)]
+    pub cilium: CiliumMonitor,
 }
 
 /// How a command prints.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use maglev_probe::{Datapath, Instance};
 
 use crate::{
-    cli::{Arguments, Command, ConfigAction, ConfigCommand},
+    cli::{Arguments, CiliumMonitor, Command, ConfigAction, ConfigCommand},
     demo,
     failure::Failure,
     manual,
@@ -36,6 +36,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let instance = Instance::new(&arguments.instance)
         .map_err(|error| Failure::Refused(format!("maglev-top: {error}")))?;
     let context = Context { arguments, instance };
+    if arguments.command.is_some() && arguments.cilium != CiliumMonitor::default() {
+        return Err(Failure::Refused(
+            "maglev-top: --pins, --run-dir, --names and --seed stand behind the command: maglev-top cilium services --pins DIR".to_owned(),
+        ));
+    }
     let done = match &arguments.command {
         None => return monitor::run(&context),
         Some(Command::Demo(words)) => return monitor::demo(&context, words),

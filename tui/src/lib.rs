@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+pub(crate) mod cilium;
 pub mod cli;
 mod command;
 pub mod demo;

@@ -231,6 +231,7 @@ impl Source for Simulation {
             verdicts: vec![("forwarded", packets), ("no-backend", 0), ("not-for-a-service", packets / 997)],
             processors: self.processors.to_vec(),
             events: self.events.clone(),
+            cilium: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Where the monitor's numbers come from, and where an operator's changes go.
 
+pub(crate) mod cilium;
 pub mod datapath;
 mod trace;
 

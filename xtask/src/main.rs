@@ -1,6 +1,7 @@
 //! The few commands that work on this repository: `cargo xtask --help`.
 
 mod build;
+mod dist;
 mod error;
 mod run;
 mod sources;
@@ -29,6 +30,8 @@ enum Task {
     },
     /// Install what building the XDP programs takes, on Debian: changes nothing where it is there.
     CiSetup,
+    /// Build the binary that is copied to nodes: statically linked, for this machine's architecture.
+    Dist,
     /// Measure what the XDP programs cost a packet, by runs in the kernel. Needs root.
     BenchProgram,
     /// Run frames at random through the XDP program, and hold what becomes of them against an oracle. Needs root.
@@ -58,6 +61,7 @@ fn perform(task: &Task) -> Result<(), Error> {
     let root = root();
     match task {
         Task::BuildEbpf { output: None } => build::keep(root),
+        Task::Dist => dist::build(root),
         Task::BuildEbpf { output: Some(folder) } => build::build_kept(root, folder),
         Task::CiSetup => run(Command::new(root.join(".ci/install-ebpf-toolchain.sh")).current_dir(root)),
         Task::BenchProgram => bench_program(root),

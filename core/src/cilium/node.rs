@@ -248,13 +248,11 @@ impl Frontend {
         } else {
             (client.port(), self.address.port())
         };
+        // What is hashed is the packet's protocol; most that meet an entry for any are of TCP.
+        let protocol = if self.protocol == 0 { 6 } else { self.protocol };
         match client {
-            SocketAddr::V4(client) => {
-                hash_v4(client.ip().octets(), first, second, self.protocol, seed.jhash_v4())
-            }
-            SocketAddr::V6(client) => {
-                hash_v6(client.ip().octets(), first, second, self.protocol, seed.jhash_v6())
-            }
+            SocketAddr::V4(client) => hash_v4(client.ip().octets(), first, second, protocol, seed.jhash_v4()),
+            SocketAddr::V6(client) => hash_v6(client.ip().octets(), first, second, protocol, seed.jhash_v6()),
         }
     }
 }

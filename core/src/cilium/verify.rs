@@ -36,6 +36,16 @@ crate::words::words! {
     Verdict { Matches => "matches", Differs => "differs", Unexplained => "unexplained" }
 }
 
+/// Which text of a backend is hashed: two versions of Cilium fill two tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashText {
+    /// That of 1.17 and newer, with the protocol.
+    #[default]
+    WithProtocol,
+    /// That of the versions before, without.
+    WithoutProtocol,
+}
+
 /// What weights explain a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WeightFit {
@@ -65,6 +75,8 @@ pub struct Verification {
     pub verdict: Verdict,
     /// The weights that it was compared under.
     pub weights: WeightFit,
+    /// The text of backends that it was compared under.
+    pub text: HashText,
     /// Slots that differ, in their order. Empty unless the verdict is
     /// that they differ.
     pub differing: Vec<DifferingSlot>,
@@ -83,13 +95,19 @@ pub fn table_of(
     weights: Option<&[u32]>,
     table_size: u32,
     seed: &HashSeed,
+    text: HashText,
 ) -> Result<Vec<u32>, TableError> {
     let turns = members
         .iter()
         .enumerate()
         .filter_map(|(at, member)| {
             let weight = weights.map_or(100, |weights| weights[at]);
-            Some(Turn { owner: member.id, key: member.record?.key(), weight })
+            let record = member.record?;
+            let key = match text {
+                HashText::WithProtocol => record.key(),
+                HashText::WithoutProtocol => record.older_key(),
+            };
+            Some(Turn { owner: member.id, key, weight })
         })
         .collect();
     Ok(LookupTable::fill(turns, table_size, seed.murmur())?.slots().to_vec())
@@ -113,6 +131,7 @@ pub fn verify(frontend: &Frontend, seed: &HashSeed) -> Verification {
     let unexplained = |reason: String| Verification {
         verdict: Verdict::Unexplained,
         weights: WeightFit::None,
+        text: HashText::default(),
         differing: Vec::new(),
         reason: Some(reason),
     };
@@ -127,7 +146,8 @@ pub fn verify(frontend: &Frontend, seed: &HashSeed) -> Verification {
         return unexplained(format!("backend {} is not in the backends map", lost.id));
     }
     let size = u32::try_from(kernel.len()).unwrap_or(u32::MAX);
-    let equal = match table_of(members, None, size, seed) {
+    let text = HashText::default();
+    let equal = match table_of(members, None, size, seed, text) {
         Ok(table) => table,
         Err(error) => return unexplained(error.to_string()),
     };
@@ -136,8 +156,21 @@ pub fn verify(frontend: &Frontend, seed: &HashSeed) -> Verification {
         return Verification {
             verdict: Verdict::Matches,
             weights: WeightFit::Equal,
+            text,
             differing,
             reason: None,
+        };
+    }
+    let older = HashText::WithoutProtocol;
+    if table_of(members, None, size, seed, older).is_ok_and(|table| table == kernel) {
+        return Verification {
+            verdict: Verdict::Matches,
+            weights: WeightFit::Equal,
+            text: older,
+            differing: Vec::new(),
+            reason: Some(
+                "it was built by Cilium before 1.17, which hashed backends without their protocol: a node with 1.17 or newer has another table for the same backends".to_owned(),
+            ),
         };
     }
     let counts = counts(members, kernel);
@@ -148,10 +181,17 @@ pub fn verify(frontend: &Frontend, seed: &HashSeed) -> Verification {
             verdict: Verdict::Matches,
             reason: Some(format!("only weights explain it: {}", listed(members, &weights))),
             weights: WeightFit::Inferred(weights),
+            text,
             differing,
         },
         _ if like_equal || differing.len() <= FEW => {
-            Verification { verdict: Verdict::Differs, weights: WeightFit::Equal, differing, reason: None }
+            Verification {
+                verdict: Verdict::Differs,
+                weights: WeightFit::Equal,
+                text,
+                differing,
+                reason: None,
+            }
         }
         _ => unexplained(
             "the slot counts do not fit equal weights, and no weights were found that give this table: weights are in none of Cilium's maps".to_owned(),
@@ -169,7 +209,8 @@ fn nearest(
     let size = u32::try_from(kernel.len()).ok()?;
     let mut nearest: Option<(Vec<u32>, Vec<DifferingSlot>)> = None;
     for weights in candidates(counts, size) {
-        let differing = differences(kernel, &table_of(members, Some(&weights), size, seed).ok()?);
+        let differing =
+            differences(kernel, &table_of(members, Some(&weights), size, seed, HashText::default()).ok()?);
         if differing.is_empty() {
             return Some((weights, differing));
         }
@@ -187,6 +228,7 @@ impl Verification {
         Self {
             verdict: Verdict::Unexplained,
             weights: WeightFit::None,
+            text: HashText::default(),
             differing: Vec::new(),
             reason: Some("the seed is not known; give it with --seed".to_owned()),
         }

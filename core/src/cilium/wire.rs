@@ -233,18 +233,27 @@ impl BackendRecord {
     /// always `active`, also where terminating backends have to do.
     #[must_use]
     pub fn key(&self) -> String {
-        let protocol = match self.protocol {
-            0 => "ANY",
-            6 => "TCP",
-            17 => "UDP",
-            132 => "SCTP",
-            _ => "NONE",
-        };
+        self.key_with(match self.protocol {
+            0 => "/ANY",
+            6 => "/TCP",
+            17 => "/UDP",
+            132 => "/SCTP",
+            _ => "/NONE",
+        })
+    }
+
+    /// The text that Cilium before 1.17 hashed: without the protocol.
+    #[must_use]
+    pub fn older_key(&self) -> String {
+        self.key_with("")
+    }
+
+    fn key_with(&self, protocol: &str) -> String {
         let cluster = if self.cluster == 0 { String::new() } else { format!("@{}", self.cluster) };
         let (ip, port) = (self.address.ip(), self.address.port());
         match ip {
-            IpAddr::V4(ip) => format!("[{ip}{cluster}:{port}/{protocol},State:active]"),
-            IpAddr::V6(ip) => format!("[[{ip}{cluster}]:{port}/{protocol},State:active]"),
+            IpAddr::V4(ip) => format!("[{ip}{cluster}:{port}{protocol},State:active]"),
+            IpAddr::V6(ip) => format!("[[{ip}{cluster}]:{port}{protocol},State:active]"),
         }
     }
 }
@@ -312,6 +321,7 @@ mod tests {
             cluster,
         };
         assert_eq!(record("10.0.0.1:80", 6, 0).key(), "[10.0.0.1:80/TCP,State:active]");
+        assert_eq!(record("10.0.0.1:80", 6, 0).older_key(), "[10.0.0.1:80,State:active]");
         assert_eq!(record("10.0.0.1:80", 0, 3).key(), "[10.0.0.1@3:80/ANY,State:active]");
         assert_eq!(record("[fd00::1]:80", 132, 0).key(), "[[fd00::1]:80/SCTP,State:active]");
     }

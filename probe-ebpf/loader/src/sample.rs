@@ -80,6 +80,7 @@ fn read_once(maps: &Maps, state: &State) -> Result<Sample, DatapathError> {
             .map(|processor| verdicts.iter().map(|(_, counts)| counts[processor]).sum())
             .collect(),
         events: events(maps, state.meta.events)?,
+        cilium: None,
     })
 }
 
@@ -151,6 +152,7 @@ fn read_service(
         unremembered: counters.unremembered,
         backends,
         slots,
+        cilium: None,
     })
 }
 

@@ -14,6 +14,7 @@ use std::{
 
 const CREATE: libc::c_int = 0;
 const UPDATE: libc::c_int = 2;
+const DELETE: libc::c_int = 3;
 const PIN: libc::c_int = 6;
 
 /// An attribute: sixteen words are longer than any that is used here.
@@ -30,6 +31,7 @@ fn pair(low: u32, high: u32) -> u64 {
 }
 
 /// A map.
+#[derive(Debug)]
 pub(super) struct RawMap(OwnedFd);
 
 impl RawMap {
@@ -60,6 +62,11 @@ impl RawMap {
         let descriptor = pair(self.0.as_raw_fd().cast_unsigned(), 0);
         call(UPDATE, &[descriptor, key.as_ptr() as u64, value.as_ptr() as u64, 0])
             .expect("an entry is written");
+    }
+
+    /// Takes an entry out; whether it was there.
+    pub(super) fn remove(&self, key: &[u8]) -> bool {
+        call(DELETE, &[pair(self.0.as_raw_fd().cast_unsigned(), 0), key.as_ptr() as u64]).is_ok()
     }
 
     /// Puts `inner` into a map of maps.

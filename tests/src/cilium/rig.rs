@@ -16,6 +16,7 @@ const HASH_OF_MAPS: u32 = 13;
 const ROOM: u32 = 4096;
 
 /// The maps of one address family.
+#[derive(Debug)]
 struct Family {
     services: RawMap,
     backends: RawMap,
@@ -24,6 +25,7 @@ struct Family {
 }
 
 /// A Cilium node's maps; they go with it.
+#[derive(Debug)]
 pub struct Rig {
     /// Where they are pinned.
     pub folder: PathBuf,
@@ -47,6 +49,22 @@ pub struct Frontend<'a> {
     pub usable: &'a [u32],
     /// The ids of the others.
     pub unusable: &'a [u32],
+}
+
+/// A table that a service has, or had.
+#[derive(Debug)]
+pub struct Table(RawMap);
+
+impl Table {
+    /// Writes these owners over those that it has.
+    ///
+    /// # Panics
+    ///
+    /// When they are not as many as the table has slots.
+    pub fn overwrite(&self, owners: &[u32]) {
+        let bytes: Vec<u8> = owners.iter().flat_map(|owner| owner.to_ne_bytes()).collect();
+        self.0.set(&[0; 4], &bytes);
+    }
 }
 
 impl Rig {
@@ -79,8 +97,7 @@ impl Rig {
             map.pin(&folder.join(name)).map(|()| map)
         };
         let family = |name: &str, address: u32| {
-            let inner = RawMap::create(ARRAY, 4, 4 * table_size, 1, None)?;
-            let maglev = RawMap::create(HASH_OF_MAPS, 2, 4, ROOM, Some(&inner))?;
+            let maglev = Self::maglev(table_size)?;
             maglev.pin(&folder.join(format!("cilium_{name}_maglev")))?;
             pinned(&format!("cilium_{name}_affinity"), LRU_HASH, 8.max(address) + 8, 16)?;
             io::Result::Ok(Family {
@@ -96,8 +113,15 @@ impl Rig {
 
     /// Writes a backend of that id, protocol and state.
     pub fn backend(&self, id: u32, address: SocketAddr, protocol: u8, state: u8) {
+        self.backend_of(id, address, protocol, state, 0);
+    }
+
+    /// Writes a backend that is in another cluster of a mesh.
+    pub fn backend_of(&self, id: u32, address: SocketAddr, protocol: u8, state: u8, cluster: u16) {
         let mut value = endpoint(address);
-        value.extend([protocol, state, 0, 0, 0, 0]);
+        value.extend([protocol, state]);
+        value.extend(cluster.to_ne_bytes());
+        value.extend([0, 0]);
         self.family(address).backends.set(&id.to_ne_bytes(), &value);
     }
 
@@ -116,13 +140,26 @@ impl Rig {
     ///
     /// When its address is none.
     pub fn frontend_of(&self, frontend: &Frontend<'_>, protocol: u8) {
+        self.write(frontend, protocol, 0);
+    }
+
+    /// Writes a frontend of the scope of clients in the cluster, and its slots.
+    ///
+    /// # Panics
+    ///
+    /// When its address is none.
+    pub fn internal_frontend(&self, frontend: &Frontend<'_>) {
+        self.write(frontend, 6, 1);
+    }
+
+    fn write(&self, frontend: &Frontend<'_>, protocol: u8, scope: u8) {
         let address: SocketAddr = frontend.address.parse().expect("an address");
         let family = self.family(address);
         let entry = |slot: usize, word: u32, count: usize, unusable: usize, flags: u16| {
             let half = |number: usize| u16::try_from(number).expect("16 bits").to_ne_bytes();
             let mut key = endpoint(address);
             key.extend(half(slot));
-            key.extend([protocol, 0, 0, 0]);
+            key.extend([protocol, scope, 0, 0]);
             let mut value = word.to_ne_bytes().to_vec();
             value.extend(half(count));
             value.extend(frontend.id.to_be_bytes());
@@ -160,13 +197,99 @@ impl Rig {
     /// # Panics
     ///
     /// When they are not as many as the table has slots.
-    pub fn table(&self, id: u16, v6: bool, owners: &[u32]) {
+    #[expect(clippy::must_use_candidate, reason = "few write over a table that is there")]
+    pub fn table(&self, id: u16, v6: bool, owners: &[u32]) -> Table {
         assert_eq!(owners.len(), self.table_size as usize);
         let inner = RawMap::create(ARRAY, 4, 4 * self.table_size, 1, None).expect("an inner map");
-        let bytes: Vec<u8> = owners.iter().flat_map(|owner| owner.to_ne_bytes()).collect();
-        inner.set(&[0; 4], &bytes);
+        let table = Table(inner);
+        table.overwrite(owners);
         let family = if v6 { &self.v6 } else { &self.v4 };
-        family.maglev.set_map(&id.to_be_bytes(), &inner);
+        family.maglev.set_map(&id.to_be_bytes(), &table.0);
+        table
+    }
+
+    /// Takes the service's table away.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn drop_table(&self, id: u16, v6: bool) {
+        let family = if v6 { &self.v6 } else { &self.v4 };
+        assert!(family.maglev.remove(&id.to_be_bytes()), "there was no table");
+    }
+
+    /// Takes a frontend of TCP away, with its slots and its reverse NAT entry.
+    ///
+    /// # Panics
+    ///
+    /// When its address is none.
+    pub fn remove(&self, frontend: &Frontend<'_>) {
+        let address: SocketAddr = frontend.address.parse().expect("an address");
+        let family = self.family(address);
+        for slot in 0..=frontend.usable.len() + frontend.unusable.len() {
+            let slot = u16::try_from(slot).expect("16 bits");
+            let key = [&endpoint(address)[..], &slot.to_ne_bytes(), &[6, 0, 0, 0]].concat();
+            assert!(family.services.remove(&key), "the frontend was there");
+        }
+        family.reverse_nat.remove(&frontend.id.to_be_bytes());
+    }
+
+    /// Makes the Maglev maps anew for tables of another size, as the agent does when its configuration says so.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be made.
+    pub fn resize(&mut self, table_size: u32) {
+        for (name, family) in [("lb4", &mut self.v4), ("lb6", &mut self.v6)] {
+            let path = self.folder.join(format!("cilium_{name}_maglev"));
+            fs::remove_file(&path).expect("the map was pinned");
+            family.maglev = Self::maglev(table_size).expect("a map of maps");
+            family.maglev.pin(&path).expect("a pin");
+        }
+        self.table_size = table_size;
+    }
+
+    /// Puts a map of another shape under the name of one of Cilium's: its type, key size, value size and room.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub fn misshape(&self, name: &str, (kind, key, value, room): (u32, u32, u32, u32)) {
+        let path = self.folder.join(name);
+        fs::remove_file(&path).expect("the map was pinned");
+        let map = RawMap::create(kind, key, value, room, None).expect("a map");
+        map.pin(&path).expect("a pin");
+    }
+
+    /// Puts tables of another shape into the IPv4 Maglev map: maps of that type, value size and room.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be made.
+    pub fn misshape_tables(&self, id: u16, (kind, value, room): (u32, u32, u32)) {
+        let path = self.folder.join("cilium_lb4_maglev");
+        fs::remove_file(&path).expect("the map was pinned");
+        let inner = RawMap::create(kind, 4, value, room, None).expect("an inner map");
+        let outer = RawMap::create(HASH_OF_MAPS, 2, 4, ROOM, Some(&inner)).expect("a map of maps");
+        outer.pin(&path).expect("a pin");
+        outer.set_map(&id.to_be_bytes(), &inner);
+    }
+
+    /// Makes every map anew, empty, under the pins that there were, as an agent does that does not take over what it finds.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be made.
+    pub fn restart(&mut self) {
+        for entry in fs::read_dir(&self.folder).expect("the folder") {
+            fs::remove_file(entry.expect("a pin").path()).expect("a pin goes");
+        }
+        (self.v4, self.v6) = Self::lay_out(&self.folder, self.table_size).expect("new maps");
+    }
+
+    fn maglev(table_size: u32) -> io::Result<RawMap> {
+        let inner = RawMap::create(ARRAY, 4, 4 * table_size, 1, None)?;
+        RawMap::create(HASH_OF_MAPS, 2, 4, ROOM, Some(&inner))
     }
 
     fn family(&self, address: SocketAddr) -> &Family {

@@ -6,6 +6,28 @@ use clap::{Args, Subcommand, ValueEnum};
 use maglev_core::seed::HashSeed;
 use maglev_probe::cilium::DEFAULT_PINS;
 
+/// Where Cilium keeps its state on a node.
+pub const DEFAULT_RUN_DIR: &str = "/var/run/cilium";
+
+/// The monitor on a Cilium node. Each has a name of its own beside the one it is written by: clap would take what stands
+/// behind `cilium` for it, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "On a Cilium node")]
+pub struct CiliumMonitor {
+    /// The folder that Cilium's maps are pinned in; given, the monitor opens on them whatever else is running
+    #[arg(id = "monitor-pins", long = "pins", value_name = "DIR")]
+    pub pins: Option<PathBuf>,
+    /// Cilium's state on this node: its socket and its configuration
+    #[arg(id = "monitor-run-dir", long = "run-dir", value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Names of services: the output of `kubectl get services -A -o json`
+    #[arg(id = "monitor-names", long = "names", value_name = "FILE")]
+    pub names: Option<PathBuf>,
+    /// Cilium's `maglev.hashSeed`, where the node does not tell it
+    #[arg(id = "monitor-seed", long = "seed", value_name = "BASE64", value_parser = seed)]
+    pub seed: Option<HashSeed>,
+}
+
 use super::duration;
 
 /// `cilium`
@@ -18,7 +40,7 @@ pub struct CiliumCommand {
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_PINS)]
     pub pins: PathBuf,
     /// Cilium's state on this node: its socket and its configuration
-    #[arg(long, global = true, value_name = "DIR", default_value = "/var/run/cilium")]
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_RUN_DIR)]
     pub run_dir: PathBuf,
     /// Names of services: the output of `kubectl get services -A -o json`, `-` for standard input
     #[arg(long, global = true, value_name = "FILE")]

@@ -2,9 +2,7 @@
 
 mod hits;
 mod maps;
-mod names;
 mod plan;
-mod seed;
 mod services;
 mod tables;
 mod verify;
@@ -12,9 +10,12 @@ mod verify;
 use maglev_core::cilium::{Frontend, FrontendKind, Node};
 use maglev_probe::cilium;
 
-use self::{names::Names, seed::KnownSeed};
 use super::{Context, print};
 use crate::{
+    cilium::{
+        names::Names,
+        seed::{self, KnownSeed},
+    },
     cli::{CiliumAction, CiliumCommand},
     failure::Failure,
 };

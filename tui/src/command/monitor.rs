@@ -1,17 +1,25 @@
-//! The monitor: on the running datapath, or on a demo.
+//! The monitor: on the running datapath, on a Cilium node, or on a demo.
 
-use std::{env, io::IsTerminal as _, process::ExitCode};
+use std::{env, io::IsTerminal as _, path::Path, process::ExitCode};
 
-use maglev_probe::{DatapathError, Instance};
+use maglev_probe::{
+    DatapathError, Instance,
+    cilium::{DEFAULT_PINS, is_node},
+};
 
 use super::{Context, print};
 use crate::{
-    cli::{Color, Demo, Look},
+    cilium::names::Names,
+    cli::{CiliumMonitor, Color, DEFAULT_RUN_DIR, Demo, Look},
     demo::{self, Arguments, Outcome},
     failure::{Failure, in_words},
-    monitor::{self, Ended, MonitorError, Options},
+    monitor::{self, Ended, MonitorError, Options, view::ViewName},
     preferences::{self, Preferences, PreferencesError},
-    source::{Source, datapath::DatapathSource},
+    source::{
+        Source,
+        cilium::{CiliumSource, Place},
+        datapath::DatapathSource,
+    },
     terminal::{
         capability::{ColourChoice, ColourDepth},
         theme::{self, DEFAULT, Theme},
@@ -25,11 +33,28 @@ pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
         return done;
     }
     let preferences = preferences()?;
-    let source = match DatapathSource::open(&context.instance) {
-        Err(DatapathError::NotRunning { .. }) => return Err(nothing_to_show(context)),
-        source => source?,
+    if context.arguments.cilium == CiliumMonitor::default() {
+        match DatapathSource::open(&context.instance) {
+            Err(DatapathError::NotRunning { .. }) if is_node(Path::new(DEFAULT_PINS)) => {}
+            Err(DatapathError::NotRunning { .. }) => return Err(nothing_to_show(context)),
+            source => return watch(look, preferences, Begin::default(), Box::new(source?)).map(status),
+        }
+    }
+    // Of a Cilium node it is the services that one comes to see: which have a table, and which have none.
+    let begin = Begin { view: ViewName::Services, service: None };
+    watch(look, preferences, begin, Box::new(cilium(context)?)).map(status)
+}
+
+/// The Cilium node that this is.
+fn cilium(context: &Context<'_>) -> Result<CiliumSource, Failure> {
+    let words = &context.arguments.cilium;
+    let place = Place {
+        pins: words.pins.clone().unwrap_or_else(|| DEFAULT_PINS.into()),
+        run_dir: words.run_dir.clone().unwrap_or_else(|| DEFAULT_RUN_DIR.into()),
+        names: words.names.as_deref().map(Names::read).transpose()?,
+        seed: words.seed,
     };
-    watch(look, preferences, None, Box::new(source)).map(status)
+    CiliumSource::open(place).map_err(|error| Failure::of(&error))
 }
 
 /// Shows a demo.
@@ -51,8 +76,10 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
         tracking: words.tracking,
     };
     let look = &words.look;
-    let outcome = demo::run(&arguments, |source| watch(look, preferences, Some("web"), source))
-        .map_err(|error| Failure::of(&error))?;
+    let outcome = demo::run(&arguments, |source| {
+        watch(look, preferences, Begin { service: Some("web"), ..Begin::default() }, source)
+    })
+    .map_err(|error| Failure::of(&error))?;
     match outcome {
         Outcome::Watched(ended) => ended.map(status),
         Outcome::TimeOver => Ok(ExitCode::SUCCESS),
@@ -68,11 +95,18 @@ pub(super) fn demo(context: &Context<'_>, words: &Demo) -> Result<ExitCode, Fail
     }
 }
 
-/// Opens the monitor, with `service` before the others if one is named.
+/// What the monitor shows first.
+#[derive(Clone, Copy, Default)]
+struct Begin {
+    view: ViewName,
+    service: Option<&'static str>,
+}
+
+/// Opens the monitor.
 fn watch(
     look: &Look,
     preferences: Preferences,
-    service: Option<&str>,
+    begin: Begin,
     source: Box<dyn Source>,
 ) -> Result<Ended, Failure> {
     // The environment comes before the file: who sets NO_COLOR wants none.
@@ -89,7 +123,8 @@ fn watch(
         },
         ascii: look.ascii.or(preferences.ascii).unwrap_or_default(),
         interval: look.interval.or(preferences.interval),
-        service: service.map(str::to_owned),
+        view: begin.view,
+        service: begin.service.map(str::to_owned),
         mouse: look.mouse.or(preferences.mouse).unwrap_or_default(),
         low_bandwidth: look.low_bandwidth.or(preferences.low_bandwidth).unwrap_or_default(),
         keymap: preferences.keymap,

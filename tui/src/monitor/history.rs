@@ -13,7 +13,10 @@ pub mod track;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use maglev_core::sample::{BackendId, Sample, ServiceSample};
+use maglev_core::{
+    cilium::Counted,
+    sample::{BackendId, Sample, ServiceSample},
+};
 
 use self::track::Tracks;
 pub use self::track::{Rates, Track, rate};
@@ -111,7 +114,9 @@ impl History {
     fn count(&mut self, base: Option<&Sample>, now: &Sample, elapsed: Duration, missing: usize) {
         self.tracks.step();
         for service in &now.services {
-            let before = of(base, service).filter(|before| !went_back(before, service));
+            // Of what nobody counts there are no rates.
+            let is_counted = service.counted() != Counted::Nothing;
+            let before = of(base, service).filter(|before| is_counted && !went_back(before, service));
             let rates =
                 before.and_then(|before| Rates::between(&before.counters, &service.counters, elapsed));
             self.tracks.push_service(&service.name, rates, missing);

@@ -1,5 +1,6 @@
 //! Views: each draws itself, does what its keys say, and says in which contexts keys are looked up.
 
+pub mod applicable;
 pub mod backends;
 pub mod balance;
 pub mod chrome;

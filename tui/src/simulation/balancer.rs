@@ -289,6 +289,7 @@ impl Balancer {
                 previous: self.words.iter().map(|word| BackendId(word.previous())).collect(),
                 hits: self.hits.as_slice().into(),
             },
+            cilium: None,
         }
     }
 

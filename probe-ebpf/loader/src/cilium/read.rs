@@ -1,6 +1,6 @@
 //! One look at all of the maps.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, thread, time::Duration};
 
 use maglev_core::cilium::{
     BackendRecord, Family, InnerTable, ServiceKey, ServiceValue, Snapshot, reverse_nat_value,
@@ -14,6 +14,9 @@ use crate::kernel::ForeignMap;
 
 /// How often a look is begun anew that a change came between.
 const ATTEMPTS: usize = 5;
+
+/// How long a map that is being replaced is waited for: the agent unpins one and then pins the other.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// What all of the maps say.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +74,14 @@ pub fn read(folder: &Path) -> Result<Reading, CiliumError> {
     let mut replaced = None;
     for _ in 0..ATTEMPTS {
         let reading = look(folder)?;
-        match reading.maps.iter().find(|map| was_replaced(folder, map)) {
+        let other = reading.maps.iter().find(|map| was_replaced(folder, map)).map(|map| &map.name);
+        let names = names(folder)?;
+        let new = || names.iter().find(|name| !reading.maps.iter().any(|map| map.name == **name));
+        match other.or_else(new) {
             None => return Ok(reading),
-            Some(map) => replaced = Some(folder.join(&map.name)),
+            Some(name) => replaced = Some(folder.join(name)),
         }
+        thread::sleep(PATIENCE);
     }
     Err(CiliumError::Unsteady(replaced.unwrap_or_else(|| folder.to_owned())))
 }

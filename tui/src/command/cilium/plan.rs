@@ -43,7 +43,8 @@ pub(super) fn run(view: &View<'_>, words: &CiliumPlan) -> Result<(), Failure> {
     }
     let before = frontend.table.as_ref().map(|table| table.slots.clone()).unwrap_or_default();
     let size = u32::try_from(before.len()).unwrap_or(u32::MAX);
-    let after = table_of(&members, None, size, &seed.seed).map_err(|error| Failure::of(&error))?;
+    let after =
+        table_of(&members, None, size, &seed.seed, verification.text).map_err(|error| Failure::of(&error))?;
     let reassignment = Reassignment::between(&before, &after);
     let mut rows: BTreeMap<u32, PlannedReport> = BTreeMap::new();
     let mut count = |id: u32, slots: u32, column: fn(&mut PlannedReport) -> &mut u32| {

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use maglev_core::sample::{BackendSample, Counters, Event, Sample, ServiceSample, Slots};
+use maglev_core::{
+    cilium::{Counted, NodeFacts},
+    sample::{BackendSample, Counters, Event, Sample, ServiceSample, Slots},
+};
 
 use super::{
     mark::Mark,
@@ -89,6 +92,7 @@ pub struct Outline {
     sizes: Vec<usize>,
     verdicts: Vec<&'static str>,
     processors: usize,
+    cilium: Option<Arc<NodeFacts>>,
 }
 
 impl Outline {
@@ -106,6 +110,7 @@ impl Outline {
             sizes: sample.services.iter().map(|service| service.slots.len()).collect(),
             verdicts: sample.verdicts.iter().map(|(word, _)| *word).collect(),
             processors: sample.processors.len(),
+            cilium: sample.cilium.clone(),
         };
         match before {
             Some(before) if before.is(&outline) => Arc::clone(before),
@@ -119,6 +124,7 @@ impl Outline {
             && self.sizes == other.sizes
             && self.verdicts == other.verdicts
             && self.processors == other.processors
+            && self.cilium == other.cilium
     }
 
     /// The bytes of what it has not in common with `before`.
@@ -146,6 +152,7 @@ fn outline_of(service: &ServiceSample) -> ServiceSample {
         unremembered: 0,
         backends: service.backends.iter().map(backend).collect(),
         slots: Slots::default(),
+        cilium: service.cilium.clone(),
         ..*service
     }
 }
@@ -258,10 +265,12 @@ impl Difference {
             let none = Slots::default();
             let old = slots_of(before, &service.name).unwrap_or(&none);
             let (owner, previous) = read_owners((&old.owner, &old.previous), *size, &mut owners);
+            // Where nobody counts there is no column of hits.
+            let counted = if service.counted() == Counted::Nothing { 0 } else { *size };
             let hits = match &mut hits {
-                Some(hits) => read_counts(&old.hits, *size, hits).into(),
-                None if old.hits.len() == *size => Arc::clone(&old.hits),
-                None => vec![0; *size].into(),
+                Some(hits) => read_counts(&old.hits, counted, hits).into(),
+                None if old.hits.len() == counted => Arc::clone(&old.hits),
+                None => vec![0; counted].into(),
             };
             service.slots = Slots { owner: owner.into(), previous: previous.into(), hits };
             services.push(service);
@@ -274,6 +283,7 @@ impl Difference {
             verdicts: outline.verdicts.iter().map(|word| (*word, figure())).collect(),
             processors: (0..outline.processors).map(|_| figure()).collect(),
             events: Vec::new(),
+            cilium: outline.cilium.clone(),
         }
     }
 }

@@ -332,6 +332,7 @@ mod tests {
                 is_checked: false,
                 counters: Counters::default(),
                 unremembered: 0,
+                cilium: None,
                 backends: (1..=backends).map(backend).collect(),
                 slots: Slots {
                     owner: (0..slots)

@@ -46,7 +46,7 @@ impl SlotHistory {
         elapsed: Duration,
     ) {
         self.fit(now);
-        let Some(before) = before.filter(|before| before.len() == now.len() && !elapsed.is_zero()) else {
+        let Some(before) = before.filter(|before| is_counted(before, now) && !elapsed.is_zero()) else {
             return;
         };
         let kept = if self.known { SMOOTHING } else { 0.0 };
@@ -92,6 +92,11 @@ impl SlotHistory {
         let changed = self.changed.get(slot).copied().filter(|changed| *changed != 0)?;
         Some(Duration::from_millis(100 * u64::from(tenths(now).saturating_sub(changed))))
     }
+}
+
+/// Whether hits were counted in both, of the same slots.
+fn is_counted(before: &Slots, now: &Slots) -> bool {
+    before.len() == now.len() && before.hits.len() == now.hits.len() && now.hits.len() == now.len()
 }
 
 fn tenths(time: Duration) -> Tenths {

@@ -1,6 +1,6 @@
 //! What the colours of slots mean, with numbers.
 
-use maglev_core::{elephant::HotSlot, sample::ServiceSample};
+use maglev_core::{cilium::Counted, elephant::HotSlot, sample::ServiceSample};
 use ratatui::{
     style::Style,
     text::{Line, Span},
@@ -43,6 +43,9 @@ pub fn lines(
 ) -> Vec<Line<'static>> {
     let entries = match colouring {
         Colouring::Owner => owners(data, service, look),
+        Colouring::Hits if service.counted() == Counted::Nothing => {
+            vec![vec![span("hits are not counted", look.warning())]]
+        }
         Colouring::Hits => hits(heat, look),
         Colouring::Age => ages(look),
         Colouring::Moved => ways(data, service, moved, look),
@@ -80,6 +83,10 @@ fn owners(data: &Data, service: &ServiceSample, look: &Look) -> Vec<Vec<Span<'st
             ]
         })
         .collect();
+    // Slots of Cilium's do not settle.
+    if service.cilium.is_some() {
+        return entries;
+    }
     let settling = service.slots.settling();
     let told = span(format!(": settling, {}", count(settling as u64)), look.text());
     entries.push(if look.half_blocks() {

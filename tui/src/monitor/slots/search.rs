@@ -65,6 +65,9 @@ pub fn find(data: &Data, text: &str) -> Result<Found, String> {
                     service.address
                 ));
             }
+            if let Some(facts) = service.cilium.as_ref().filter(|facts| facts.protocol == "sctp") {
+                return Err(format!("flows of {} are not told apart here", facts.protocol));
+            }
             let port = match (port, service.affinity) {
                 (Some(port), _) => port,
                 (None, Affinity::SourceIp) => 0,

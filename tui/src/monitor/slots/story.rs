@@ -25,8 +25,10 @@ pub struct Story {
     pub previous: Option<String>,
     /// How long ago it changed owner, if that was seen.
     pub since: Option<Duration>,
-    /// Packets that hit it.
-    pub hits: u64,
+    /// Packets that hit it, where they are counted.
+    pub hits: Option<u64>,
+    /// Whether slots that change settle.
+    pub settles: bool,
     /// A second.
     pub rate: Option<f32>,
     /// Where it stands in its owner's permutation, from 1.
@@ -50,7 +52,7 @@ impl NextInLine {
         if self.service != service.name || self.version != version {
             *self = Self { service: service.name.clone(), version, tables: BTreeMap::new() };
         }
-        let seed = data.seed?;
+        let seed = data.seed.filter(|_| service.is_reproducible())?;
         let table = self.tables.entry(owner).or_insert_with(|| {
             let mut without = service_of(service);
             for (backend, sample) in without.backends.iter_mut().zip(&service.backends) {
@@ -77,7 +79,8 @@ impl Story {
         let owner = data.backend_of(owner_id);
         let history = data.service_history().map(|history| history.slots);
         let size = u32::try_from(service.slots.len()).ok()?;
-        let position = data.seed.zip(owner).filter(|_| size >= 2).map(|(seed, owner)| {
+        let can_tell = size >= 2 && service.is_reproducible();
+        let position = data.seed.zip(owner).filter(|_| can_tell).map(|(seed, owner)| {
             let key = backend_key(owner.address, service.protocol);
             Permutation::new(&key, seed.murmur(), size).position_of(slot, size) + 1
         });
@@ -91,7 +94,8 @@ impl Story {
                 .filter(|previous| !previous.is_none())
                 .map(|previous| data.backend_of(*previous).map_or("?", |backend| &backend.name).to_owned()),
             since: history.and_then(|history| history.since_change(index, sample.taken_at)),
-            hits: service.slots.hits.get(index).copied().unwrap_or(0),
+            hits: service.slots.hits.get(index).copied(),
+            settles: service.cilium.is_none(),
             rate: history
                 .filter(|history| history.known())
                 .and_then(|history| history.rates().get(index).copied()),
@@ -105,6 +109,7 @@ impl Story {
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         let owner = self.owner.as_deref().unwrap_or("nobody");
+        let settled = if self.settles { ", settled" } else { "" };
         words.push(match (&self.previous, self.since) {
             (Some(previous), _) if previous == owner => {
                 format!("owned by {owner}, settling: connections opened elsewhere are held")
@@ -113,12 +118,12 @@ impl Story {
                 format!("owned by {owner} for {}, settling: {previous} keeps its connections", seconds(since))
             }
             (Some(previous), None) => format!("owned by {owner}, settling: {previous} keeps its connections"),
-            (None, Some(since)) => format!("owned by {owner} for {}, settled", seconds(since)),
-            (None, None) => format!("owned by {owner}, settled, unchanged since this monitor looks"),
+            (None, Some(since)) => format!("owned by {owner} for {}{settled}", seconds(since)),
+            (None, None) => format!("owned by {owner}{settled}, unchanged since this monitor looks"),
         });
         let rate =
             self.rate.map_or_else(String::new, |rate| format!(", {} a second", short(f64::from(rate))));
-        words.push(format!("{}{rate}", several(self.hits, "hit", "hits")));
+        words.extend(self.hits.map(|hits| format!("{}{rate}", several(hits, "hit", "hits"))));
         if let Some(position) = self.position {
             words.push(format!("{owner} asks for it as its {} slot", ordinal(position)));
         }

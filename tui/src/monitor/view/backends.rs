@@ -1,8 +1,11 @@
 //! The backends of a service: what each gets, beside what its weight calls for.
 
+mod cilium;
+
 use std::time::Duration;
 
 use maglev_core::{
+    cilium::Counted,
     drain::DrainProgress,
     health::Health,
     sample::{BackendSample, ByHand, ServiceSample},
@@ -15,7 +18,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Component, Outcome, ViewName, compared};
+use super::{Component, Outcome, ViewName, applicable::applies, compared};
 use crate::{
     drain,
     monitor::{
@@ -151,12 +154,12 @@ pub fn mark(colour: usize, letter: char, look: &Look) -> Span<'static> {
 }
 
 /// What rows can be sorted by.
-fn orders<'a>() -> Vec<Order<Row<'a>>> {
+fn orders<'a>(counted: Counted) -> Vec<Order<Row<'a>>> {
     type Read<'a> = fn(&Row<'a>) -> Value;
     let order = |title, value: Read<'a>| Order { title, value };
-    vec![
+    let mut orders = vec![
         order("BACKEND", |row| Value::Text(row.backend.name.clone())),
-        order("STATE", |row| Value::Text(row.backend.state.word().to_owned())),
+        order("STATE", |row| Value::Text(state_word(row.service, row.backend).to_owned())),
         order("WEIGHT", |row| Value::Number(Some(f64::from(row.backend.weight)))),
         order("SLOTS", |row| Value::Number(Some(f64::from(row.backend.slots)))),
         // Of one table: the order of the shares is that of the slots.
@@ -169,26 +172,44 @@ fn orders<'a>() -> Vec<Order<Row<'a>>> {
         order("DUE%", |row| Value::Number(Some(due(row.service, row.backend)))),
         order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
         order("TREND", |row| Value::Number(row.track.and_then(Track::trend))),
-    ]
+    ];
+    orders.retain(|order| applies(order.title, counted));
+    orders
 }
 
-fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
+/// Its state, in its colour.
+fn state_cell(service: &ServiceSample, backend: &BackendSample, look: &Look) -> Span<'static> {
+    if let Some(facts) = &service.cilium {
+        return cilium::state(facts, backend, look);
+    }
+    match (backend.health, backend.state) {
+        (Health::Unhealthy, _) => span("DOWN", look.error()),
+        (Health::Kept, BackendState::Active) => span("FAILING", look.warning()),
+        (_, BackendState::Active) => span("active", look.active()),
+        (_, BackendState::Draining) => span("DRAINING", look.draining()),
+    }
+}
+
+/// The word for its state.
+fn state_word(service: &ServiceSample, backend: &BackendSample) -> &'static str {
+    let cilium = service.cilium.as_ref();
+    cilium.map_or_else(|| backend.state.word(), |facts| cilium::state_of(facts, backend).word())
+}
+
+fn columns<'a>(name: u16, service: &ServiceSample) -> Vec<Column<Row<'a>>> {
     type Cell<'a> = fn(&Row<'a>, &Look, u16) -> Line<'static>;
     let text =
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
     let number =
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
-    vec![
+    // Cilium's words for states are longer.
+    let state = if service.cilium.is_some() { 11 } else { 8 };
+    let mut columns = vec![
         text("BACKEND", name, 0, |row, look, _| {
             let name = span(format!(" {}", row.backend.name), look.text());
             Line::from(vec![mark(row.colour, row.letter, look), name])
         }),
-        text("STATE", 8, 1, |row, look, _| match (row.backend.health, row.backend.state) {
-            (Health::Unhealthy, _) => span("DOWN", look.error()).into(),
-            (Health::Kept, BackendState::Active) => span("FAILING", look.warning()).into(),
-            (_, BackendState::Active) => span("active", look.active()).into(),
-            (_, BackendState::Draining) => span("DRAINING", look.draining()).into(),
-        }),
+        text("STATE", state, 1, |row, look, _| state_cell(row.service, row.backend, look).into()),
         number("WEIGHT", 6, 11, |row, look, _| span(row.backend.weight.to_string(), look.text()).into()),
         number("SLOTS", 6, 10, |row, look, _| span(count(u64::from(row.backend.slots)), look.text()).into()),
         number("SLOT%", 5, 4, |row, look, _| {
@@ -224,7 +245,9 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
                 sparkline(&values, width, Style::new().fg(look.backend(row.colour)), look)
             },
         },
-    ]
+    ];
+    columns.retain(|column| applies(column.title, service.counted()));
+    columns
 }
 
 impl Component for Backends {
@@ -274,12 +297,13 @@ impl Component for Backends {
         let rows = data.service().into_iter().flat_map(|service| {
             service.backends.iter().map(move |backend| Listed {
                 name: backend.name.clone(),
-                text: format!("{} {} {}", backend.name, backend.address, backend.state.word()),
+                text: format!("{} {} {}", backend.name, backend.address, state_word(service, backend)),
                 row: Row::of(data, service, backend),
             })
         });
         let now = data.sample.as_ref().map_or(Duration::ZERO, |sample| sample.taken_at);
-        self.list.refresh(rows.collect(), &orders(), now);
+        let counted = data.service().map_or(Counted::Everything, ServiceSample::counted);
+        self.list.refresh(rows.collect(), &orders(counted), now);
         let (Some(service), Some(sample)) = (data.service(), data.sample.as_ref()) else {
             self.raster = Raster::default();
             return;
@@ -304,6 +328,10 @@ impl Component for Backends {
             line(span(" no service", look.faint()), area, buffer);
             return;
         };
+        if let Some(facts) = service.cilium.as_ref().filter(|_| service.backends.is_empty()) {
+            cilium::without_backends(facts, look, area, buffer);
+            return;
+        }
         let parts = Parts::of(area, data, service);
         let backends = &service.backends;
         let shown = self.list.shown();
@@ -318,7 +346,7 @@ impl Component for Backends {
                 let rows = self.compared(comparison, data, service);
                 compared::draw(&rows, self.rows(data).selected, name, look, parts.table, buffer);
             }
-            None => table::draw(&columns(name), self.rows(data), row, look, parts.table, buffer),
+            None => table::draw(&columns(name, service), self.rows(data), row, look, parts.table, buffer),
         }
         details(data, service, look, parts.details, buffer);
         self.draw_map(data, service, look, &parts, buffer);
@@ -359,7 +387,7 @@ impl Backends {
         parts: &Parts,
         buffer: &mut Buffer,
     ) {
-        if parts.map.is_empty() {
+        if parts.map.is_empty() || service.slots.is_empty() {
             return;
         }
         let window = self.raster.window;
@@ -410,8 +438,6 @@ fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer
     }
     let Some(backend) = data.backend() else { return };
     let row = Row::of(data, service, backend);
-    #[expect(clippy::cast_precision_loss, reason = "a table has far fewer than 2^52 slots")]
-    let slots = service.slots.len() as f64;
     rest = line("", rest, buffer);
     let title = Line::from(vec![
         span(" ", look.text()),
@@ -423,6 +449,21 @@ fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer
         ),
     ]);
     rest = line(title, rest, buffer);
+    let words = match &service.cilium {
+        Some(facts) => cilium::words(facts, service, backend),
+        None => story(&row),
+    };
+    for text in wrap(&words, rest.width.saturating_sub(2)) {
+        rest = line(span(format!(" {text}"), look.text()), rest, buffer);
+    }
+    draw_past(&row, look, rest, buffer);
+}
+
+/// What the chosen backend's weight calls for and what it gets, in sentences.
+fn story(row: &Row<'_>) -> String {
+    let (service, backend) = (row.service, row.backend);
+    #[expect(clippy::cast_precision_loss, reason = "a table has far fewer than 2^52 slots")]
+    let slots = service.slots.len() as f64;
     let owns = format!(
         "It owns {} of the slots ({} of {})",
         percent(f64::from(backend.slots), slots),
@@ -453,16 +494,12 @@ fn details(data: &Data, service: &ServiceSample, look: &Look, area: Rect, buffer
             )
         }
     };
-    let words = format!(
+    format!(
         "{calls} Since it was added: {} packets, {} connections, {} packets held.",
         count(backend.counters.packets),
         count(backend.counters.new_connections),
         count(backend.counters.held_packets),
-    );
-    for text in wrap(&words, rest.width.saturating_sub(2)) {
-        rest = line(span(format!(" {text}"), look.text()), rest, buffer);
-    }
-    draw_past(&row, look, rest, buffer);
+    )
 }
 
 /// Packets a second of the chosen backend, as far back as there is room for.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use maglev_core::{
     balance::chance::{Chance, Deviation, SIGNIFICANT},
+    cilium::Counted,
     elephant::{self, HotSlot},
     sample::{BackendSample, ServiceSample},
 };
@@ -381,6 +382,14 @@ impl Component for Balance {
             line(span(" no service", look.faint()), area, buffer);
             return;
         };
+        if service.counted() == Counted::Nothing {
+            line(
+                span(" new connections are not counted: there is no saying who gets how many", look.faint()),
+                area,
+                buffer,
+            );
+            return;
+        }
         let shown = self.list.shown();
         let row = |index: usize| findings.rows.iter().find(|row| Some(&row.name) == shown.get(index));
         let name = findings.rows.iter().map(|row| row.name.chars().count() + 2).max().unwrap_or(0);

@@ -1,5 +1,6 @@
 //! What is around every view: title, tabs, status and keys.
 
+use maglev_core::{cilium::Counted, sample::ServiceSample};
 use ratatui::{
     buffer::Buffer,
     layout::{Rect, Size},
@@ -102,9 +103,10 @@ pub fn title(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
 
 /// What all services get together.
 fn totals(data: &Data) -> String {
-    let latest = |service: &maglev_core::sample::ServiceSample| {
+    let latest = |service: &ServiceSample| {
         data.history.service(&service.name).and_then(|history| history.track.latest())
     };
+    let counted = data.services().iter().map(ServiceSample::counted).max();
     let mut known = data.services().iter().filter_map(latest).peekable();
     if known.peek().is_none() {
         return String::new();
@@ -115,7 +117,9 @@ fn totals(data: &Data) -> String {
         bits += rates.bits;
         new += rates.new_connections;
     }
-    format!("{} pkt/s  {} bit/s  {} new/s ", short(packets), short(bits), short(new))
+    let bits =
+        if counted == Some(Counted::Everything) { format!("{} bit/s  ", short(bits)) } else { String::new() };
+    format!("{} pkt/s  {bits}{} new/s ", short(packets), short(new))
 }
 
 /// Draws the tabs, what is otherwise than at first in the list that is open, and which service is chosen.

@@ -57,7 +57,13 @@ fn latest_first(data: &Data) -> impl Iterator<Item = &Event> {
     data.sample.as_ref().map_or(&[][..], |sample| &sample.events).iter().rev()
 }
 
-fn columns<'a>() -> Vec<Column<&'a Event>> {
+/// How wide a column of words is for the longest of them.
+fn width(data: &Data, least: usize, most: usize, word: fn(&Event) -> &str) -> u16 {
+    let longest = latest_first(data).map(|event| word(event).chars().count()).max().unwrap_or(0);
+    u16::try_from(longest.clamp(least, most)).unwrap_or(u16::MAX)
+}
+
+fn columns<'a>(data: &Data) -> Vec<Column<&'a Event>> {
     type Cell<'a> = fn(&&'a Event, &Look, u16) -> Line<'static>;
     let text =
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
@@ -66,9 +72,15 @@ fn columns<'a>() -> Vec<Column<&'a Event>> {
     vec![
         number("NR", 4, 8, |event, look, _| span(event.sequence.to_string(), look.faint()).into()),
         text("TIME UTC", 8, 3, |event, look, _| span(clock(event.at), look.text()).into()),
-        text("WHAT", 8, 0, |event, look, _| span(event.action.clone(), look.accent()).into()),
-        text("SERVICE", 10, 4, |event, look, _| span(event.service.clone(), look.text()).into()),
-        text("BACKEND", 10, 1, |event, look, _| span(event.backend.clone(), look.text()).into()),
+        text("WHAT", width(data, 8, 11, |event| &event.action), 0, |event, look, _| {
+            span(event.action.clone(), look.accent()).into()
+        }),
+        text("SERVICE", width(data, 10, 24, |event| &event.service), 4, |event, look, _| {
+            span(event.service.clone(), look.text()).into()
+        }),
+        text("BACKEND", width(data, 10, 24, |event| &event.backend), 1, |event, look, _| {
+            span(event.backend.clone(), look.text()).into()
+        }),
         number("MOVED", 7, 2, |event, look, _| span(count(u64::from(event.moved)), look.text()).into()),
         number("MINIMUM", 7, 5, |event, look, _| span(count(u64::from(event.minimum)), look.faint()).into()),
         number("EXCESS", 6, 6, |event, look, _| {
@@ -182,6 +194,6 @@ impl Component for Events {
             let sequence: u64 = shown.get(index)?.parse().ok()?;
             latest_first(data).find(|event| event.sequence == sequence)
         };
-        table::draw(&columns(), self.rows(), row, look, area, buffer);
+        table::draw(&columns(data), self.rows(), row, look, area, buffer);
     }
 }

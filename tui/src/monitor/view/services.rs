@@ -1,15 +1,18 @@
 //! The services, and what becomes of packets that are for none.
 
+mod cilium;
+
 use std::time::Duration;
 
-use maglev_core::sample::ServiceSample;
+use humansize::{BINARY, format_size};
+use maglev_core::{cilium::Counted, sample::ServiceSample};
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},
     text::Line,
 };
 
-use super::{Component, Outcome, ViewName};
+use super::{Component, Outcome, ViewName, applicable::applies};
 use crate::{
     monitor::{
         action::Action,
@@ -45,14 +48,24 @@ impl<'a> Row<'a> {
     }
 }
 
+/// What is counted of any service.
+fn counted(data: &Data) -> Counted {
+    data.services().iter().map(ServiceSample::counted).max().unwrap_or(Counted::Everything)
+}
+
+/// Whether it is a Cilium node that is watched.
+fn is_cilium(data: &Data) -> bool {
+    data.sample.as_ref().is_some_and(|sample| sample.cilium.is_some())
+}
+
 /// What rows can be sorted by.
-fn orders<'a>() -> Vec<Order<Row<'a>>> {
+fn orders<'a>(data: &Data) -> Vec<Order<Row<'a>>> {
     type Read<'a> = fn(&Row<'a>) -> Value;
     let order = |title, value: Read<'a>| Order { title, value };
-    vec![
+    let mut orders = vec![
         order("SERVICE", |row| Value::Text(row.service.name.clone())),
         order("ADDRESS", |row| Value::Text(row.service.address.to_string())),
-        order("PROT", |row| Value::Text(row.service.protocol.word().to_owned())),
+        order("PROT", |row| Value::Text(protocol(row.service).to_owned())),
         order("ACTIVE", |row| whole(active(row.service))),
         order("SLOTS", |row| whole(row.service.slots.len())),
         order("SETTLING", |row| whole(row.service.slots.settling())),
@@ -61,27 +74,53 @@ fn orders<'a>() -> Vec<Order<Row<'a>>> {
         order("NEW/S", |row| Value::Number(row.rates.map(|rates| rates.new_connections))),
         order("HELD/S", |row| Value::Number(row.rates.map(|rates| rates.held_packets))),
         order("TREND", |row| Value::Number(row.track.and_then(Track::trend))),
-    ]
+    ];
+    if is_cilium(data) {
+        orders.push(order("TYPE", |row| Value::Text(kind(row.service))));
+        orders.push(order("MEMORY", |row| Value::Number(memory(row.service).map(f64::from))));
+        orders.push(order("TABLE", |row| {
+            Value::Text(row.service.cilium.as_ref().map_or_else(String::new, |facts| cilium::table(facts)))
+        }));
+    }
+    orders.retain(|order| applies(order.title, counted(data)));
+    orders
+}
+
+/// The type that Cilium's service has.
+fn kind(service: &ServiceSample) -> String {
+    service.cilium.as_ref().map_or_else(String::new, |facts| facts.kind.to_string())
+}
+
+/// The memory that Cilium's table takes, in bytes.
+fn memory(service: &ServiceSample) -> Option<u32> {
+    u32::try_from(service.cilium.as_ref()?.table.as_ref()?.bytes).ok()
 }
 
 fn whole(value: usize) -> Value {
     Value::Number(u32::try_from(value).ok().map(f64::from))
 }
 
+/// Its protocol, of which Cilium has more.
+fn protocol(service: &ServiceSample) -> &'static str {
+    service.cilium.as_ref().map_or_else(|| service.protocol.word(), |facts| facts.protocol)
+}
+
 fn active(service: &ServiceSample) -> usize {
     service.backends.iter().filter(|backend| backend.gets_flows()).count()
 }
 
-fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
+fn columns<'a>(name: u16, data: &Data) -> Vec<Column<Row<'a>>> {
     type Cell<'a> = fn(&Row<'a>, &Look, u16) -> Line<'static>;
     let text =
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
     let number =
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
-    vec![
+    // Of Cilium's there are more, of both families.
+    let address = if is_cilium(data) { 21 } else { 15 };
+    let mut columns = vec![
         text("SERVICE", name, 0, |row, look, _| span(row.service.name.clone(), look.text()).into()),
-        text("ADDRESS", 15, 6, |row, look, _| span(row.service.address.to_string(), look.text()).into()),
-        text("PROT", 4, 9, |row, look, _| span(row.service.protocol.word(), look.text()).into()),
+        text("ADDRESS", address, 6, |row, look, _| span(row.service.address.to_string(), look.text()).into()),
+        text("PROT", 4, 9, |row, look, _| span(protocol(row.service), look.text()).into()),
         number("ACTIVE", 6, 3, |row, look, _| {
             let backends = &row.service.backends;
             let active = active(row.service);
@@ -120,7 +159,30 @@ fn columns<'a>(name: u16) -> Vec<Column<Row<'a>>> {
                 sparkline(&values, width, look.faint(), look)
             },
         },
-    ]
+    ];
+    if is_cilium(data) {
+        let cell: Cell<'a> = |row, look, _| span(kind(row.service), look.text()).into();
+        columns.push(text("TYPE", 13, 7, cell));
+        let cell: Cell<'a> = |row, look, _| {
+            let bytes =
+                memory(row.service).map_or_else(|| "-".to_owned(), |bytes| format_size(bytes, BINARY));
+            span(bytes, look.text()).into()
+        };
+        columns.push(number("MEMORY", 9, 8, cell));
+        columns.push(Column {
+            title: "TABLE",
+            width: 18,
+            number: false,
+            grows: true,
+            rank: 2,
+            cell: |row, look, _| match &row.service.cilium {
+                Some(facts) => cilium::table_cell(facts, look).into(),
+                None => Line::default(),
+            },
+        });
+    }
+    columns.retain(|column| applies(column.title, counted(data)));
+    columns
 }
 
 impl Component for Services {
@@ -168,11 +230,11 @@ impl Component for Services {
     fn refresh(&mut self, data: &Data) {
         let rows = data.services().iter().map(|service| Listed {
             name: service.name.clone(),
-            text: format!("{} {} {}", service.name, service.address, service.protocol.word()),
+            text: text_of(service),
             row: Row::of(data, service),
         });
         let now = data.sample.as_ref().map_or(Duration::ZERO, |sample| sample.taken_at);
-        self.list.refresh(rows.collect(), &orders(), now);
+        self.list.refresh(rows.collect(), &orders(data), now);
     }
 
     fn draw(&self, data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
@@ -183,10 +245,17 @@ impl Component for Services {
             let name = shown.get(index)?;
             Some(Row::of(data, services.iter().find(|service| service.name == *name)?))
         };
+        // What the packets of a Cilium node's services come to is not known: there is room for names.
+        let most = if is_cilium(data) { 36 } else { 20 };
         let name =
-            services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, 20);
-        table::draw(&columns(u16::try_from(name).unwrap_or(20)), self.rows(data), row, look, top, buffer);
-        verdicts(data, look, bottom, buffer);
+            services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, most);
+        let columns = columns(u16::try_from(name).unwrap_or(20), data);
+        table::draw(&columns, self.rows(data), row, look, top, buffer);
+        if is_cilium(data) {
+            cilium::draw(data, look, bottom, buffer);
+        } else {
+            verdicts(data, look, bottom, buffer);
+        }
     }
 }
 
@@ -198,7 +267,14 @@ impl Services {
     }
 }
 
-/// Where the table goes, and the verdicts below it.
+/// What the filter looks into.
+fn text_of(service: &ServiceSample) -> String {
+    let told = service.cilium.as_ref();
+    let told = told.map_or_else(String::new, |facts| format!(" {} {}", facts.kind, cilium::table(facts)));
+    format!("{} {} {}{told}", service.name, service.address, protocol(service))
+}
+
+/// Where the table goes, and what is said below it.
 fn parts(services: &[ServiceSample], area: Rect) -> (Rect, Rect) {
     let wanted = u16::try_from(services.len() + 2).unwrap_or(u16::MAX);
     let words = if area.height >= 10 { 5 } else { 0 };
