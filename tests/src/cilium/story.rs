@@ -10,7 +10,7 @@ use super::rig::{Frontend, Rig};
 const LOAD_BALANCER: u16 = 0x60;
 const NODE_PORT: u16 = 0x42;
 
-/// The table of backends of those ids at 10.244.0.<id>:8080.
+/// The table of backends of those ids at `10.244.0.<id>:8080`.
 ///
 /// # Panics
 ///
