@@ -5,7 +5,10 @@ use std::{fs, net::SocketAddr, slice};
 
 use aya::{
     Ebpf,
-    programs::{SchedClassifier, TcAttachType, Xdp, XdpMode},
+    programs::{
+        SchedClassifier, TcAttachType, Xdp, XdpMode,
+        tc::{NlOptions, TcAttachOptions, qdisc_add_clsact},
+    },
 };
 use etherparse::PacketBuilder;
 use maglev_core::{
@@ -60,8 +63,8 @@ fn interfaces_that_packets_from_outside_come_in_by_are_taken() {
     let Some(cable) = Cable::lay() else { return };
     assert_eq!(chosen(&cable), [], "no way leads anywhere, and Cilium is nowhere");
 
-    let (tcx, xdp, _neither) =
-        (another(&cable, "eth1", 1), another(&cable, "eth2", 2), another(&cable, "pod0", 3));
+    let [tcx, xdp, _neither, filter] = [("eth1", 1), ("eth2", 2), ("pod0", 3), ("eth4", 4)]
+        .map(|(name, number)| another(&cable, name, number));
     let way = (cable.interface.name().to_owned(), "the default route leads over it");
     cable.interface.add_address("192.168.77.2".parse().unwrap(), 24).unwrap();
     let default = Route::new("0.0.0.0".parse().unwrap(), 0).via("192.168.77.1".parse().unwrap());
@@ -84,7 +87,19 @@ fn interfaces_that_packets_from_outside_come_in_by_are_taken() {
     assert_eq!(chosen(&cable), [way.clone(), by_tcx.clone(), by_xdp.clone()]);
 
     default.remove(&cable.node).unwrap();
-    assert_eq!(chosen(&cable), [by_tcx, by_xdp]);
+    assert_eq!(chosen(&cable), [by_tcx.clone(), by_xdp.clone()]);
+
+    let mut by_filter = renamed("observe_tcx", "cil_from_netdev");
+    let program: &mut SchedClassifier = by_filter.program_mut("cil_from_netdev").unwrap().try_into().unwrap();
+    program.load().unwrap();
+    let attach = || {
+        qdisc_add_clsact(filter.name()).unwrap();
+        let options = TcAttachOptions::Netlink(NlOptions::default());
+        program.attach_with_options(filter.name(), TcAttachType::Ingress, options).map(drop)
+    };
+    cable.node.run(attach).unwrap().unwrap();
+    let by_filter = (filter.name().to_owned(), by_tcx.1);
+    assert_eq!(chosen(&cable), [by_tcx, by_xdp, by_filter]);
 }
 
 /// As many of the largest tables as the memory that counters may take has room for.
