@@ -1,9 +1,13 @@
 //! The privileges and the mounts that the guide asks for on a node suffice, and no others are needed: the binary runs with
-//! those capabilities alone, on pins that are mounted read-only.
+//! those capabilities alone, on pins that are mounted read-only, and finds them where Cilium has them.
 
-use std::process::{Command, Output};
+use std::{
+    num::NonZeroU16,
+    path::Path,
+    process::{Command, Output},
+};
 
-use maglev_tests::{Cable, Rig, kind_node, maglev_top};
+use maglev_tests::{Cable, Rig, Terminal, kind_node, maglev_top};
 
 /// In a mount namespace of its own: makes the folder read-only, sees that it is, and runs the rest with the capabilities
 /// that are left.
@@ -13,6 +17,14 @@ const CONFINE: &str = r#"
     capabilities=$2
     shift 2
     exec setpriv --bounding-set="$capabilities" --inh-caps=-all "$@"
+"#;
+
+/// In namespaces of its own, without an interface: has the folder where Cilium's pins are on a node, and nothing else on the bpffs.
+const ON_A_NODE: &str = r#"
+    mount -t tmpfs none /mnt && mkdir -p /mnt/tc/globals && mount --bind "$1" /mnt/tc/globals || exit 97
+    mount --rbind /mnt /sys/fs/bpf || exit 98
+    shift
+    exec "$@"
 "#;
 
 /// What a pod has with all capabilities dropped and these added.
@@ -56,4 +68,26 @@ fn counting_takes_no_other_but_the_nodes_network() {
     let output = run("-all");
     assert_eq!(output.status.code(), Some(1), "{}", words_of(&output));
     assert!(words_of(&output).contains("root"), "it says what to do: {}", words_of(&output));
+}
+
+#[test]
+fn the_monitor_and_the_commands_find_the_maps_where_cilium_has_them() {
+    let Some(rig) = kind_node() else { return };
+    let folder = rig.folder.to_str().unwrap();
+    let on_a_node = |more: &[&str]| -> Vec<String> {
+        let start = ["--net", "--mount", "--propagation", "private", "sh", "-c", ON_A_NODE, "node", folder];
+        start.iter().chain(&[maglev_top().to_str().unwrap()]).chain(more).map(ToString::to_string).collect()
+    };
+    let output = Command::new("unshare").args(on_a_node(&["cilium", "services"])).output().unwrap();
+    assert!(output.status.success(), "{}", words_of(&output));
+    assert!(words_of(&output).contains("172.18.255.200:80/tcp"), "{}", words_of(&output));
+
+    let words = on_a_node(&[]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (columns, rows) = (NonZeroU16::new(120).unwrap(), NonZeroU16::new(40).unwrap());
+    let mut monitor = Terminal::start(Path::new("unshare"), &words, columns, rows);
+    monitor.wait_for("172.18.255.200:80/tcp");
+    monitor.wait_for("absent: l7-redirect, Envoy");
+    monitor.press("q");
+    assert_eq!(monitor.end(), 0);
 }
