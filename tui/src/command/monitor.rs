@@ -53,6 +53,7 @@ fn cilium(context: &Context<'_>) -> Result<CiliumSource, Failure> {
         run_dir: words.run_dir.clone().unwrap_or_else(|| DEFAULT_RUN_DIR.into()),
         names: words.names.as_deref().map(Names::read).transpose()?,
         seed: words.seed,
+        counting: (!words.no_observer).then(|| words.counting.clone()),
     };
     CiliumSource::open(place).map_err(|error| Failure::of(&error))
 }
