@@ -87,6 +87,8 @@ pub struct Made {
     pub undo: Undoing,
     /// Whether it was all that was staged.
     pub staged: bool,
+    /// The state version that it was made to.
+    pub state_version: Option<u64>,
 }
 
 /// Which way a change went.
@@ -492,6 +494,11 @@ impl Preview {
                 Undoing::Forward(Undo { services: self.inverse.clone(), words: self.words() })
             }
         };
-        Made { words, undo, staged: matches!(self.origin, Origin::Stage { .. }) }
+        Made {
+            words,
+            undo,
+            staged: matches!(self.origin, Origin::Stage { .. }),
+            state_version: self.request.state_version,
+        }
     }
 }
