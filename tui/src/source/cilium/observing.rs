@@ -106,7 +106,8 @@ impl Observing {
         for hits in counted.into_iter().filter(|hits| hits.is_counted) {
             let key = (hits.address, hits.protocol, false);
             let mut tally = self.tallies.remove(&key).unwrap_or_default();
-            tally.add(hits, before.get(&key));
+            let members = before.get(&key).map_or(&[][..], Observed::members);
+            tally.add(hits, |id| members.iter().find(|seen| seen.member.id == id).map(|seen| seen.id));
             tallies.insert(key, tally);
         }
         self.tallies = tallies;
@@ -181,8 +182,8 @@ impl Running {
 }
 
 impl Tally {
-    /// Takes what was read now, by the backends that the frontend had `before`.
-    fn add(&mut self, now: FrontendHits, before: Option<&Observed>) {
+    /// Takes what was read now; `who` knows the backends that it was counted for by Cilium's ids.
+    fn add(&mut self, now: FrontendHits, who: impl Fn(u32) -> Option<BackendId>) {
         for (id, due) in &now.backends {
             let read = self.read.get(id).copied().unwrap_or_default();
             let counted = Counters {
@@ -194,9 +195,8 @@ impl Tally {
                 continue;
             }
             add(&mut self.all, counted);
-            let who = before.and_then(|before| before.members().iter().find(|seen| seen.member.id == *id));
-            if let Some(seen) = who {
-                add(self.backends.entry(seen.id).or_default(), counted);
+            if let Some(backend) = who(*id) {
+                add(self.backends.entry(backend).or_default(), counted);
             }
         }
         self.read = now.backends;
@@ -220,4 +220,44 @@ fn place(placement: &Placement) -> Option<String> {
 fn no_place(placement: &Placement) -> Option<String> {
     let refusal = placement.outcome.as_ref().err()?;
     Some(format!("not on {}: {refusal}", placement.interface))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(backends: &[(u32, u64)]) -> FrontendHits {
+        let due = |&(id, packets)| (id, BackendHits { packets, new_connections: packets / 10 });
+        FrontendHits {
+            id: 5,
+            address: "192.0.2.10:80".parse().unwrap(),
+            protocol: 6,
+            is_counted: true,
+            hits: vec![backends.iter().map(|(_, packets)| packets).sum()],
+            connections: vec![0],
+            backends: backends.iter().map(due).collect(),
+        }
+    }
+
+    #[test]
+    fn counts_stay_with_whom_they_were_for_when_ids_change_hands() {
+        let mut tally = Tally::default();
+        tally.add(read(&[(1, 100), (2, 40)]), |id| Some(BackendId(id)));
+        // An agent that starts anew gives each the other's id.
+        tally.add(read(&[(1, 110), (2, 340)]), |id| Some(BackendId(3 - id)));
+        let packets = |id| tally.backends[&BackendId(id)].packets;
+        assert_eq!([packets(1), packets(2)], [100 + 300, 40 + 10]);
+        assert_eq!((tally.all.packets, tally.all.new_connections), (450, 45));
+        assert_eq!(*tally.hits, [450]);
+    }
+
+    #[test]
+    fn slots_that_no_packet_came_for_are_not_copied() {
+        let mut tally = Tally::default();
+        tally.add(read(&[(1, 100)]), |_| None);
+        let hits = Arc::clone(&tally.hits);
+        tally.add(read(&[(1, 100)]), |_| None);
+        assert!(Arc::ptr_eq(&hits, &tally.hits));
+        assert_eq!((tally.all.packets, tally.backends.len()), (100, 0), "whose they were is not known");
+    }
 }
