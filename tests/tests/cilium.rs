@@ -81,6 +81,32 @@ fn services_say_who_has_a_table_and_why_others_have_none() {
 }
 
 #[test]
+fn each_reason_is_explained_with_where_traffic_goes() {
+    let Some(rig) = story() else { return };
+    let expected: [(u32, &[&str]); 9] = [
+        (5, &["present", "a LoadBalancer with 3 usable backends", "they keep the connections they have"]),
+        (6, &["absent, l7-redirect", "Envoy on port 15735", "by design"]),
+        (7, &["absent, wildcard", "the entries of the node's own addresses"]),
+        (9, &["absent, cluster-ip", "before there is a packet", "bpf.lbExternalClusterIP"]),
+        (11, &["present", "a HostPort with 1 usable backend:"]),
+        (12, &["stale, no-backends", "new connections are dropped", "nothing looks at it"]),
+        (13, &["present", "Session affinity: the client's port is not hashed"]),
+        (15, &["absent, random", "service.cilium.io/lb-algorithm"]),
+        (16, &["absent, local-redirect", "a pod on this node"]),
+    ];
+    for (id, phrases) in expected {
+        let told = text(&rig, &["explain", &id.to_string()]);
+        for phrase in phrases {
+            assert!(told.contains(phrase), "{id}: no {phrase:?} in\n{told}");
+        }
+        let document = document(&rig, &["explain", &id.to_string()], 0);
+        let one = &document["services"][0];
+        let story = one["explanation"].as_str().unwrap_or_else(|| panic!("{document:#}"));
+        assert!(told.contains(story), "{id}: text and JSON say the same: {told}\n{story}");
+    }
+}
+
+#[test]
 fn an_entry_that_drops_what_is_for_no_service_is_no_service() {
     let Some(rig) = story() else { return };
     let before = document(&rig, &["services"], 0);

@@ -414,10 +414,13 @@ fn what_has_no_table_or_is_not_judged_is_told_apart() {
         let tag = |frame: &[u8], control: u16| {
             [&frame[..12], &[0x81, 0x00], &control.to_be_bytes(), &frame[12..]].concat()
         };
-        let mut later = to("192.0.2.10:80");
-        later[14 + 7] = 1;
-        let mut first = to("192.0.2.10:80");
-        first[14 + 6] = 0x20;
+        let fragment = |identification: u8, offset: u8, are_there_more: bool| {
+            let mut frame = to("192.0.2.10:80");
+            frame[14 + 5] = identification;
+            frame[14 + 6] = if are_there_more { 0x20 } else { 0 };
+            frame[14 + 7] = offset;
+            frame
+        };
         let icmp = plain_frame("203.0.113.7:4000".parse().unwrap(), "192.0.2.10:80".parse().unwrap(), 1);
         let sent = [
             (ObserverVerdict::NotAFrontend, to("192.0.2.99:80")),
@@ -429,8 +432,9 @@ fn what_has_no_table_or_is_not_judged_is_told_apart() {
             (ObserverVerdict::NoBackends, to("192.0.2.21:80")),
             (ObserverVerdict::Tagged, tag(&to("192.0.2.10:80"), 7)),
             (ObserverVerdict::Counted, tag(&to("192.0.2.10:80"), 0xe000)),
-            (ObserverVerdict::Fragment, later),
-            (ObserverVerdict::Counted, first),
+            (ObserverVerdict::Fragment, fragment(8, 5, false)),
+            (ObserverVerdict::Counted, fragment(9, 0, true)),
+            (ObserverVerdict::Counted, fragment(9, 5, false)),
             (ObserverVerdict::OtherProtocol, icmp),
         ];
         let mut expected = BTreeMap::new();

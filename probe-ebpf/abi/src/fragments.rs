@@ -22,6 +22,21 @@ pub struct FragmentKey {
     pub padding: u16,
 }
 
+/// Of how many packets the observer on a Cilium node remembers the first fragment: as many as Cilium
+/// (`bpf-fragments-map-max`).
+pub const OBSERVED_FRAGMENTED_PACKETS: u32 = 8_192;
+
+/// The ports that the first fragment had, in network order: what the observer on a Cilium node remembers.
+#[repr(C)]
+#[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FragmentPorts {
+    /// The sender's.
+    pub client: u16,
+    /// The one that it was sent to.
+    pub service: u16,
+}
+
 /// What the first fragment said, and where it went.
 #[repr(C)]
 #[cfg_attr(feature = "bytemuck", derive(bytemuck::Pod, bytemuck::Zeroable))]

@@ -25,7 +25,9 @@ pub use flows::{
     FLOWS_PER_BUCKET, FlowKey, SETTLING_BUCKETS, SettlingBucket, SettlingFlow, TRACKED_FLOWS, TrackedFlow,
     bpf_spin_lock,
 };
-pub use fragments::{FRAGMENTED_PACKETS, FirstFragment, FragmentKey};
+pub use fragments::{
+    FRAGMENTED_PACKETS, FirstFragment, FragmentKey, FragmentPorts, OBSERVED_FRAGMENTED_PACKETS,
+};
 pub use identity::{
     BackendIdentity, CHECK_HTTP, CHECK_NONE, CHECK_TCP, EVENTS, Event, HEALTH_HEALTHY, HEALTH_KEPT,
     HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HealthSettings, JOURNAL, Meta, NAME_BYTES, PHASE_ENDING, PHASE_RUNNING,
@@ -86,6 +88,9 @@ pub mod observer_map {
     pub const HITS: &str = "hits";
     /// Stripe × rows + row → [`Row`](crate::Row) of counts of connections begun.
     pub const CONNECTIONS: &str = "connections";
+    /// The program's alone: [`FragmentKey`](crate::FragmentKey) → [`FragmentPorts`](crate::FragmentPorts), the least
+    /// recently used forgotten first.
+    pub const FRAGMENTS: &str = "fragments";
     /// [`ObserverVerdict`](crate::ObserverVerdict) → packets, per processor.
     pub const VERDICTS: &str = "verdicts";
 }
@@ -179,6 +184,7 @@ const _: () = {
     assert!(size_of::<TrackedFlow>() == 16);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<FirstFragment>() == 24);
+    assert!(size_of::<FragmentPorts>() == 4);
     assert!(size_of::<DecapSettings>() == 8);
     assert!(size_of::<FrontendRecord>() == 16 && offset_of!(FrontendRecord, affinity) == 12);
     assert!(size_of::<ObserverSettings>() == 24 && offset_of!(ObserverSettings, older_order) == 16);

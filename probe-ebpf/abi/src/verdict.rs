@@ -114,7 +114,7 @@ verdicts! {
     NotIp = 6 "not-ip",
     /// Not judged: neither TCP nor UDP nor SCTP; ICMP among them.
     OtherProtocol = 7 "other-protocol",
-    /// Not judged: a later fragment, or any fragment of IPv6.
+    /// Not judged: a later fragment whose first one was not met or was for no frontend, or any fragment of IPv6.
     Fragment = 8 "fragment",
     /// Not judged: in a VLAN, whose own interface it comes in by later.
     Tagged = 9 "tagged",

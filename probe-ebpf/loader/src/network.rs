@@ -2,6 +2,7 @@
 //! the neighbours that keep those resolved.
 
 mod device;
+mod filter;
 mod generic;
 mod interface;
 mod namespace;
@@ -10,6 +11,7 @@ mod netlink;
 mod way;
 
 pub use device::{Device, XdpFeatures};
+pub(crate) use filter::ingress_filters;
 pub use interface::{Interface, XdpHolder};
 pub(crate) use namespace::current_namespace;
 pub use neighbour::{Neighbour, Resolution};

@@ -12,11 +12,11 @@ use std::{
 use aya_obj::{Object, generated::bpf_map_type};
 use maglev_probe_abi::{
     BackendCounters, BackendIdentity, BackendRecord, CheckKey, CheckRecord, DecapSettings, DecapVerdict,
-    EVENTS, Event, FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FrontendRecord, MAX_BACKENDS,
-    MAX_FRONTENDS, MAX_SERVICES, Meta, ObserverSettings, ObserverVerdict, Row, SETTLING_BUCKETS,
-    SIMULTANEOUS_CHECKS, ServiceCounters, ServiceIdentity, ServiceKey, ServiceRecord, Settings,
-    SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState, TrackedFlow, Verdict, map,
-    observer_map, program,
+    EVENTS, Event, FRAGMENTED_PACKETS, FirstFragment, FlowKey, FragmentKey, FragmentPorts, FrontendRecord,
+    MAX_BACKENDS, MAX_FRONTENDS, MAX_SERVICES, Meta, OBSERVED_FRAGMENTED_PACKETS, ObserverSettings,
+    ObserverVerdict, Row, SETTLING_BUCKETS, SIMULTANEOUS_CHECKS, ServiceCounters, ServiceIdentity,
+    ServiceKey, ServiceRecord, Settings, SettlingBucket, TRACE_ROOM, TRACKED_FLOWS, TraceFilter, TraceState,
+    TrackedFlow, Verdict, map, observer_map, program,
 };
 
 fn root() -> &'static Path {
@@ -112,6 +112,10 @@ fn the_object_has_the_maps_and_programs_that_user_space_counts_on() {
         (observer_map::SETTINGS, entry::<u32, ObserverSettings>(ARRAY, 1, 0)),
         (observer_map::HITS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
         (observer_map::CONNECTIONS, entry::<u32, Row>(ARRAY, 1, MMAPABLE)),
+        (
+            observer_map::FRAGMENTS,
+            entry::<FragmentKey, FragmentPorts>(LRU_HASH, OBSERVED_FRAGMENTED_PACKETS, 0),
+        ),
         (observer_map::VERDICTS, entry::<u32, u64>(PERCPU_ARRAY, ObserverVerdict::COUNT, 0)),
     ]);
     assert_eq!(found.maps(), expected);

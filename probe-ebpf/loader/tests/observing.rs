@@ -259,3 +259,59 @@ fn what_is_cut_short_or_of_another_kind_is_passed_on_and_not_judged() {
     later[14 + 7] = 1;
     assert_eq!(observing.meets(&later), (ObserverVerdict::Fragment, None));
 }
+
+/// That packet of IPv4 as the fragment of another, in units of eight bytes from its beginning.
+fn fragment(mut frame: Vec<u8>, identification: u16, offset: u8, are_there_more: bool) -> Vec<u8> {
+    frame[14 + 4..14 + 6].copy_from_slice(&identification.to_be_bytes());
+    frame[14 + 6] = if are_there_more { 0x20 } else { 0 };
+    frame[14 + 7] = offset;
+    frame
+}
+
+#[test]
+fn later_fragments_are_counted_in_the_slot_of_their_first_one() {
+    let Some(observing) = Observing::load() else { return };
+    let mut datagram = Vec::new();
+    let builder = PacketBuilder::ethernet2(HERE, THERE).ipv4(CLIENT, FRONTEND, 64).udp(CLIENT_PORT, PORT);
+    builder.write(&mut datagram, &[0; 64]).unwrap();
+    // What is inside a later one are other bytes, which are no ports.
+    let mut bytes = datagram.clone();
+    bytes[14 + 20..].fill(0xab);
+    let unknown = (ObserverVerdict::Fragment, None);
+    let counted = (ObserverVerdict::Counted, Some((0, slot_v4(17), false)));
+    assert_eq!(
+        observing.meets(&fragment(bytes.clone(), 7, 9, true)),
+        unknown,
+        "it came before its first one"
+    );
+    assert_eq!(observing.meets(&fragment(datagram.clone(), 7, 0, true)), counted);
+    assert_eq!(observing.meets(&fragment(bytes.clone(), 7, 9, true)), counted);
+    assert_eq!(observing.meets(&fragment(bytes.clone(), 7, 18, false)), counted);
+    assert_eq!(observing.meets(&fragment(bytes.clone(), 8, 9, true)), unknown, "another packet's");
+    let of_tcp = |mut frame: Vec<u8>| {
+        frame[14 + 9] = 6;
+        fragment(frame, 7, 9, false)
+    };
+    assert_eq!(observing.meets(&of_tcp(bytes.clone())), unknown, "of another protocol");
+    let mut others = bytes.clone();
+    others[14 + 12] ^= 1;
+    assert_eq!(observing.meets(&fragment(others, 7, 9, false)), unknown, "another client's");
+
+    // What is whole is not remembered, nor what is for nobody.
+    assert_eq!(observing.meets(&fragment(datagram.clone(), 9, 0, false)), counted);
+    assert_eq!(observing.meets(&fragment(bytes.clone(), 9, 9, false)), unknown);
+    let to_nobody = |mut frame: Vec<u8>| {
+        frame[14 + 19] = 11;
+        frame
+    };
+    let first = fragment(to_nobody(datagram), 10, 0, true);
+    assert_eq!(observing.meets(&first), (ObserverVerdict::NotAFrontend, None));
+    assert_eq!(observing.meets(&fragment(to_nobody(bytes.clone()), 10, 9, false)), unknown);
+
+    // A connection is opened by the fragment that says so, and once.
+    let syn = fragment(segment(|header| header.syn = true), 11, 0, true);
+    assert_eq!(observing.meets(&syn), (ObserverVerdict::Counted, Some((0, slot_v4(6), true))));
+    bytes[14 + 9] = 6;
+    let rest = fragment(bytes, 11, 9, false);
+    assert_eq!(observing.meets(&rest), (ObserverVerdict::Counted, Some((0, slot_v4(6), false))));
+}

@@ -1,6 +1,7 @@
 //! What is counted of a packet.
 
 mod flow;
+mod fragments;
 mod maps;
 
 use aya_ebpf::{
@@ -71,6 +72,9 @@ fn count(frame: &impl Linear, packets: u64) {
 fn of_flow(flow: &Flow, packets: u64) -> u32 {
     let Some(settings) = SETTINGS.get(0) else { return ObserverVerdict::NotWatched as u32 };
     let Some(frontend) = find(&flow.frontend, settings) else { return ObserverVerdict::NotAFrontend as u32 };
+    if flow.is_first_fragment {
+        fragments::remember(&flow.fragment(), flow.ports());
+    }
     if frontend.table_size == 0 {
         return frontend.verdict;
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
     EtherType, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6FragmentHeader,
-    Ipv6Header, PacketBuilder, PacketBuilderStep, UdpHeader,
+    Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, PacketBuilder, PacketBuilderStep, UdpHeader,
 };
 
 /// The hardware address that all frames come from.
@@ -39,8 +39,38 @@ impl Way {
 
     /// A segment, with SYN or with ACK.
     pub(crate) fn tcp(&self, opens: bool, payload: &[u8]) -> Vec<u8> {
-        let tcp =
-            self.builder(self.headers(57)).tcp(self.client.port(), self.service.port(), 0x0102_0304, 65_000);
+        self.tcp_behind(self.headers(57), opens, payload)
+    }
+
+    /// The same behind an IP header with options, or with all extension headers that are followed.
+    pub(crate) fn tcp_behind_options(&self, opens: bool, payload: &[u8]) -> Vec<u8> {
+        let headers = match self.headers(57) {
+            IpHeaders::Ipv4(mut header, extensions) => {
+                // A router alert (RFC 2113), and room to record one router (RFC 791).
+                header.options = [0x94, 4, 0, 0, 1, 7, 7, 4, 0, 0, 0, 0].into();
+                IpHeaders::Ipv4(header, extensions)
+            }
+            IpHeaders::Ipv6(header, _) => {
+                // A router alert (RFC 2711) and padding, and an extension of two units: padding alone.
+                let short = Ipv6RawExtHeader::new_raw(IpNumber::TCP, &[5, 2, 0, 0, 1, 0]).unwrap();
+                let long = [&[1, 12][..], &[0; 12]].concat();
+                let long = Ipv6RawExtHeader::new_raw(IpNumber::TCP, &long).unwrap();
+                // A routing header that has been gone through (RFC 6275).
+                let routing = Ipv6RawExtHeader::new_raw(IpNumber::TCP, &[2, 0, 0, 0, 0, 0]).unwrap();
+                let extensions = Ipv6Extensions {
+                    hop_by_hop_options: Some(short),
+                    destination_options: Some(long.clone()),
+                    routing: Some(Ipv6RoutingExtensions { routing, final_destination_options: Some(long) }),
+                    ..Ipv6Extensions::default()
+                };
+                IpHeaders::Ipv6(header, extensions)
+            }
+        };
+        self.tcp_behind(headers, opens, payload)
+    }
+
+    fn tcp_behind(&self, headers: IpHeaders, opens: bool, payload: &[u8]) -> Vec<u8> {
+        let tcp = self.builder(headers).tcp(self.client.port(), self.service.port(), 0x0102_0304, 65_000);
         let tcp = if opens { tcp.syn() } else { tcp.ack(77).psh() };
         let mut frame = Vec::new();
         tcp.write(&mut frame, payload).unwrap();

@@ -111,6 +111,11 @@ fn a_packet_leaves_in_a_tunnel_with_its_tags(site: &Site, way: &dyn Fn(u16) -> W
         site.assert_tunnelled(&way.tcp(true, &[]), tags, backend);
         for length in [0, 1, 2, 999, 1000] {
             site.assert_tunnelled(&way.tcp(false, &vec![0x5a; length]), tags, backend);
+            site.assert_tunnelled(
+                &way.tcp_behind_options(length % 2 == 0, &vec![0x5a; length]),
+                tags,
+                backend,
+            );
         }
         site.assert_tunnelled(&way.too_big(), tags, backend);
     }
@@ -131,7 +136,8 @@ fn a_packet_for_the_segment_gets_another_hardware_address_and_no_more(
 ) {
     let way = way(82);
     let (_, to) = site.backend("segment", way.client);
-    for plain in [way.tcp(true, &[]), way.tcp(false, b"data"), way.too_big()] {
+    let behind_options = way.tcp_behind_options(false, b"data");
+    for plain in [way.tcp(true, &[]), way.tcp(false, b"data"), way.too_big(), behind_options] {
         let (verdict, [left, _]) = site.balance(&tagged(&plain, tags));
         assert_eq!(verdict, "transmitted");
         let left = left.expect("it leaves by the wire");

@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, time::Duration};
 
-use super::{colours::natural, data::step, matching::holds, widget::table::Sorted};
+use super::{action::Action, colours::natural, data::step, matching::holds, widget::table::Sorted};
 
 /// How long after the last step rows keep their places: what one is about to choose does not move from under the hand.
 const HELD: Duration = Duration::from_secs(3);
@@ -15,6 +15,22 @@ pub enum Value {
     Number(Option<f64>),
     /// Words, with the numbers in them by their size.
     Text(String),
+}
+
+/// How many rows further on an action goes, where it is one that goes to another row; a page is half of the screen's
+/// `height`.
+#[must_use]
+pub fn steps(action: Action, height: u16) -> Option<isize> {
+    let page = isize::try_from(height / 2).unwrap_or(1);
+    match action {
+        Action::Up => Some(-1),
+        Action::Down => Some(1),
+        Action::PageUp => Some(-page),
+        Action::PageDown => Some(page),
+        Action::First => Some(isize::MIN),
+        Action::Last => Some(isize::MAX),
+        _ => None,
+    }
 }
 
 /// A column that rows can be sorted by.

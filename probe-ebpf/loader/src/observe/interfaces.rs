@@ -4,10 +4,11 @@ use std::{io, net::IpAddr};
 
 use crate::{
     kernel::{program_name, tcx_programs},
-    network::{Device, next_hop},
+    network::{Device, ingress_filters, next_hop},
 };
 
-/// What Cilium's program is called that meets packets from outside, in 15 characters (`bpf/bpf_host.c`).
+/// What Cilium's program is called that meets packets from outside, in 15 characters (`bpf/bpf_host.c`); the filter
+/// that runs it, where it is no tcx program, goes by that name and its interface's.
 const FROM_OUTSIDE: &str = "cil_from_netdev";
 
 /// What Cilium's programs on the XDP hook begin with.
@@ -57,5 +58,7 @@ pub fn choose() -> io::Result<Vec<Chosen>> {
 fn has_program_from_outside(interface: u32) -> bool {
     // Kernels before 6.6 know no such programs, and have none.
     let programs = tcx_programs(interface).unwrap_or_default();
-    programs.into_iter().filter_map(|id| program_name(id).ok()).any(|name| name.starts_with(FROM_OUTSIDE))
+    let programs = programs.into_iter().filter_map(|id| program_name(id).ok());
+    let filters = ingress_filters(interface).unwrap_or_default();
+    programs.chain(filters).any(|name| name.starts_with(FROM_OUTSIDE))
 }

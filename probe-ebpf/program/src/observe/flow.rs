@@ -1,8 +1,9 @@
 //! From a frame to the flow that Cilium looks up, or to the verdict that it is none to be judged.
 
 use maglev_core::slot::Segment;
-use maglev_probe_abi::{ObserverVerdict, ServiceKey};
+use maglev_probe_abi::{FragmentKey, FragmentPorts, ObserverVerdict, ServiceKey};
 
+use super::fragments;
 use crate::packet::{self, Ethernet, Extension, Half, Ipv4, Ipv6, Linear, Tcp, protocol};
 
 /// How many extension headers Cilium follows (`IPV6_MAX_HEADERS`, `bpf/lib/ipv6.h`).
@@ -28,6 +29,25 @@ pub(super) struct Flow {
     pub(super) client_port: Half,
     /// Whether it asks for a connection.
     pub(super) opens: bool,
+    /// Whether others follow that have no ports.
+    pub(super) is_first_fragment: bool,
+    /// What they have in common with it, in network order.
+    identification: Half,
+}
+
+impl Flow {
+    /// What it has in common with the fragments that follow.
+    #[inline(always)]
+    pub(super) fn fragment(&self) -> FragmentKey {
+        let ServiceKey { address, protocol, .. } = self.frontend;
+        fragments::key(bytes(self.client), address, self.identification, protocol)
+    }
+
+    /// The ports, which those do not have.
+    #[inline(always)]
+    pub(super) fn ports(&self) -> FragmentPorts {
+        FragmentPorts { client: self.client_port, service: self.frontend.port }
+    }
 }
 
 /// What an IP header says.
@@ -38,6 +58,19 @@ struct Header {
     protocol: u8,
     /// Where what is inside begins.
     offset: usize,
+    fragment: Fragment,
+    identification: Half,
+}
+
+/// What part of its packet it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fragment {
+    /// All of it.
+    Whole,
+    /// The part with the ports.
+    First,
+    /// A part without.
+    Later,
 }
 
 /// Reads the headers of a frame.
@@ -75,16 +108,21 @@ fn ipv4(frame: &impl Linear, start: usize) -> Result<Header, ObserverVerdict> {
     // SAFETY: bytes alone.
     let header: &Ipv4 = unsafe { packet::at(frame, start) }.ok_or(ObserverVerdict::Malformed)?;
     let length = header.header_length().ok_or(ObserverVerdict::Malformed)?;
-    // Of the first fragment the ports are there; Cilium remembers them for those that follow.
-    if header.fragment & Ipv4::OFFSET != 0 {
-        return Err(ObserverVerdict::Fragment);
-    }
+    let fragment = if header.fragment & Ipv4::OFFSET != 0 {
+        Fragment::Later
+    } else if header.fragment & Ipv4::MORE_FRAGMENTS != 0 {
+        Fragment::First
+    } else {
+        Fragment::Whole
+    };
     Ok(Header {
         source: [header.source.word(), 0, 0, 0],
         destination: [header.destination.word(), 0, 0, 0],
         family: 4,
         protocol: header.protocol,
         offset: start + length,
+        fragment,
+        identification: header.identification,
     })
 }
 
@@ -120,13 +158,17 @@ fn ipv6(frame: &impl Linear, start: usize) -> Result<Header, ObserverVerdict> {
         family: 6,
         protocol,
         offset,
+        fragment: Fragment::Whole,
+        identification: 0,
     })
 }
 
-/// The ports, which are at one place in all three protocols, and what TCP's flags say.
+/// The ports, which are at one place in all three protocols, and what TCP's flags say. A later fragment has those of its
+/// first one.
 #[inline(always)]
 fn inside(frame: &impl Linear, header: &Header) -> Result<Flow, ObserverVerdict> {
     let opens = match header.protocol {
+        protocol::TCP | protocol::UDP | SCTP if header.fragment == Fragment::Later => false,
         protocol::TCP => {
             // SAFETY: bytes alone.
             let tcp: &Tcp = unsafe { packet::at(frame, header.offset) }.ok_or(ObserverVerdict::Malformed)?;
@@ -135,19 +177,23 @@ fn inside(frame: &impl Linear, header: &Header) -> Result<Flow, ObserverVerdict>
         protocol::UDP | SCTP => false,
         _ => return Err(ObserverVerdict::OtherProtocol),
     };
-    // SAFETY: bytes alone.
-    let [client_port, port]: &[Half; 2] =
-        unsafe { packet::at(frame, header.offset) }.ok_or(ObserverVerdict::Malformed)?;
+    let address = bytes(header.destination);
+    let FragmentPorts { client, service } = if header.fragment == Fragment::Later {
+        let key = fragments::key(bytes(header.source), address, header.identification, header.protocol);
+        fragments::recall(&key).ok_or(ObserverVerdict::Fragment)?
+    } else {
+        // SAFETY: bytes alone.
+        let [client, service]: &[Half; 2] =
+            unsafe { packet::at(frame, header.offset) }.ok_or(ObserverVerdict::Malformed)?;
+        FragmentPorts { client: *client, service: *service }
+    };
     Ok(Flow {
-        frontend: ServiceKey {
-            address: bytes(header.destination),
-            port: *port,
-            protocol: header.protocol,
-            family: header.family,
-        },
+        frontend: ServiceKey { address, port: service, protocol: header.protocol, family: header.family },
         client: header.source,
-        client_port: *client_port,
+        client_port: client,
         opens,
+        is_first_fragment: header.fragment == Fragment::First,
+        identification: header.identification,
     })
 }
 

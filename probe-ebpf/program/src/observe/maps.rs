@@ -2,10 +2,13 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
-use maglev_probe_abi::{FrontendRecord, MAX_FRONTENDS, ObserverSettings, ObserverVerdict, Row, ServiceKey};
+use maglev_probe_abi::{
+    FragmentKey, FragmentPorts, FrontendRecord, MAX_FRONTENDS, OBSERVED_FRAGMENTED_PACKETS, ObserverSettings,
+    ObserverVerdict, Row, ServiceKey,
+};
 
 /// Rows that user space maps into its memory.
 pub(super) type Rows = Array<Row, 1, { BPF_F_MMAPABLE as usize }>;
@@ -30,6 +33,14 @@ pub(super) static HITS: Rows = Rows::new();
 /// Connections begun, likewise.
 #[btf_map(name = "connections")]
 pub(super) static CONNECTIONS: Rows = Rows::new();
+
+/// Ports of first fragments, the least recently used forgotten first.
+#[btf_map(name = "fragments")]
+pub(super) static FRAGMENTS: LruHashMap<
+    FragmentKey,
+    FragmentPorts,
+    { OBSERVED_FRAGMENTED_PACKETS as usize },
+> = LruHashMap::new();
 
 /// By verdict.
 #[btf_map(name = "verdicts")]

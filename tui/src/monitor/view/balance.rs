@@ -25,7 +25,7 @@ use crate::{
         action::Action,
         data::Data,
         dialog,
-        list::{List, Listed, Order, Value},
+        list::{List, Listed, Order, Value, steps},
         number::{count, duration, percent, several},
         standing::{NoTest, Standing},
         widget::{
@@ -304,24 +304,16 @@ fn parts(rows: usize, area: Rect) -> (Rect, Rect) {
 
 impl Component for Balance {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
-        let page = isize::try_from(data.size.height / 2).unwrap_or(1);
-        let steps = match action {
-            Action::Up => -1,
-            Action::Down => 1,
-            Action::PageUp => -page,
-            Action::PageDown => page,
-            Action::First => isize::MIN,
-            Action::Last => isize::MAX,
-            Action::Open => return Outcome::Go(ViewName::Hot),
-            _ => {
-                let chosen = self.subject(data);
-                return dialog::for_backend(action, data, chosen.as_deref());
+        if let Some(steps) = steps(action, data.size.height) {
+            if let Some(backend) = self.list.step(data.backend.as_deref(), steps) {
+                data.backend = Some(backend);
             }
-        };
-        if let Some(backend) = self.list.step(data.backend.as_deref(), steps) {
-            data.backend = Some(backend);
+            return Outcome::Done;
         }
-        Outcome::Done
+        match action {
+            Action::Open => Outcome::Go(ViewName::Hot),
+            _ => dialog::for_backend(action, data, self.subject(data).as_deref()),
+        }
     }
 
     fn refresh(&mut self, data: &Data) {

@@ -14,7 +14,7 @@ use crate::{
     monitor::{
         action::Action,
         data::{Data, clock},
-        list::{List, Listed, Order, Value},
+        list::{List, Listed, Order, Value, steps},
         number::count,
         widget::{
             table::{self, Column, Rows},
@@ -117,16 +117,7 @@ impl Events {
 
 impl Component for Events {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
-        let page = isize::try_from(data.size.height / 2).unwrap_or(1);
-        let steps = match action {
-            Action::Up => -1,
-            Action::Down => 1,
-            Action::PageUp => -page,
-            Action::PageDown => page,
-            Action::First => isize::MIN,
-            Action::Last => isize::MAX,
-            _ => return Outcome::Ignored,
-        };
+        let Some(steps) = steps(action, data.size.height) else { return Outcome::Ignored };
         let from = self.list.shown().get(self.position()).cloned();
         let to = self.list.step(from.as_deref(), steps);
         // The first one is not held on to: new ones then come in above the choice.

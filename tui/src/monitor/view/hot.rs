@@ -15,7 +15,7 @@ use crate::{
         action::Action,
         data::Data,
         dialog,
-        list::{List, Listed, Order, Value},
+        list::{List, Listed, Order, Value, steps},
         number::{count, percent, short},
         slots::search::Found,
         widget::{
@@ -109,32 +109,24 @@ fn parts(area: Rect) -> (Rect, Rect) {
 
 impl Component for Hot {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
-        let page = isize::try_from(data.size.height / 2).unwrap_or(1);
-        let steps = match action {
-            Action::Up => -1,
-            Action::Down => 1,
-            Action::PageUp => -page,
-            Action::PageDown => page,
-            Action::First => isize::MIN,
-            Action::Last => isize::MAX,
+        if let Some(steps) = steps(action, data.size.height) {
+            let from = self.list.shown().get(self.position()).cloned();
+            let to = self.list.step(from.as_deref(), steps);
+            // The first one is not held on to: what becomes the hottest is chosen then.
+            let to = to.filter(|name| self.list.shown().first() != Some(name));
+            self.chosen = to.and_then(|name| name.parse().ok());
+            return Outcome::Done;
+        }
+        match action {
             Action::Open => {
                 let slot = self.row().map(|row| row.hot.slot);
-                return match slot.zip(data.service.clone()) {
+                match slot.zip(data.service.clone()) {
                     Some((slot, service)) => Outcome::Find(Found { service, slot, flow: None }),
                     None => Outcome::Done,
-                };
+                }
             }
-            _ => {
-                let owner = self.subject(data);
-                return dialog::for_backend(action, data, owner.as_deref());
-            }
-        };
-        let from = self.list.shown().get(self.position()).cloned();
-        let to = self.list.step(from.as_deref(), steps);
-        // The first one is not held on to: what becomes the hottest is chosen then.
-        let to = to.filter(|name| self.list.shown().first() != Some(name));
-        self.chosen = to.and_then(|name| name.parse().ok());
-        Outcome::Done
+            _ => dialog::for_backend(action, data, self.subject(data).as_deref()),
+        }
     }
 
     fn refresh(&mut self, data: &Data) {

@@ -18,7 +18,7 @@ use crate::{
         action::Action,
         data::Data,
         history::{Rates, Track},
-        list::{List, Listed, Order, Value},
+        list::{List, Listed, Order, Value, steps},
         number::{count, rate, several},
         widget::{
             graph::sparkline,
@@ -187,22 +187,17 @@ fn columns<'a>(name: u16, data: &Data) -> Vec<Column<Row<'a>>> {
 
 impl Component for Services {
     fn act(&mut self, action: Action, data: &mut Data) -> Outcome {
-        let page = isize::try_from(data.size.height / 2).unwrap_or(1);
-        let steps = match action {
-            Action::Up => -1,
-            Action::Down => 1,
-            Action::PageUp => -page,
-            Action::PageDown => page,
-            Action::First => isize::MIN,
-            Action::Last => isize::MAX,
-            Action::Open => return Outcome::Go(ViewName::Backends),
-            _ => return Outcome::Ignored,
-        };
-        if let Some(service) = self.list.step(data.service.as_deref(), steps) {
-            data.service = Some(service);
-            data.keep_choice();
+        if let Some(steps) = steps(action, data.size.height) {
+            if let Some(service) = self.list.step(data.service.as_deref(), steps) {
+                data.service = Some(service);
+                data.keep_choice();
+            }
+            return Outcome::Done;
         }
-        Outcome::Done
+        match action {
+            Action::Open => Outcome::Go(ViewName::Backends),
+            _ => Outcome::Ignored,
+        }
     }
 
     fn list(&self) -> Option<&List> {
