@@ -124,7 +124,7 @@ mod tests {
         add(&mut backlog, &picture(20)[..2]);
         let mut bytes = Vec::new();
         backlog.write(ColourDepth::Indexed, 0, &mut bytes);
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'x').count(), 1);
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap().matches('x').count(), 1);
         backlog.write(ColourDepth::Indexed, 0, &mut bytes);
         assert!(backlog.is_empty());
     }

@@ -48,6 +48,7 @@ impl<W: Write> FrameWriter<W> {
     }
 
     /// How many bytes more the frame may take.
+    #[must_use]
     pub const fn room(&self) -> usize {
         MOST.saturating_sub(BEGIN.len() + self.buffer.len() + END.len())
     }
