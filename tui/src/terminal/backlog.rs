@@ -49,11 +49,10 @@ impl Backlog {
             count = (count * room / length * 49 / 50).max(1);
         }
         let Some(&(column, row, _)) = content.get(count) else { return self.clear() };
+        let written: Vec<_> = content[..count].iter().map(|&(column, row, _)| (row, column)).collect();
         self.next = (row, column);
-        for (column, row) in
-            content[..count].iter().map(|&(column, row, _)| (column, row)).collect::<Vec<_>>()
-        {
-            self.cells.remove(&(row, column));
+        for place in written {
+            self.cells.remove(&place);
         }
     }
 }
