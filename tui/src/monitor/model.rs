@@ -155,6 +155,7 @@ impl Model {
         if made.staged {
             self.data.stage.clear();
         }
+        self.data.expect_change(made.state_version);
         self.data.say(NoticeTone::Good, made.words);
     }
 

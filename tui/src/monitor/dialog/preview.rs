@@ -35,6 +35,8 @@ pub struct Preview {
     phase: Phase,
     focus: Focus,
     note: Option<String>,
+    /// Whether its button was pressed while it could not be.
+    pressed_early: bool,
 }
 
 /// What it is for.
@@ -85,6 +87,8 @@ pub struct Made {
     pub undo: Undoing,
     /// Whether it was all that was staged.
     pub staged: bool,
+    /// The state version that it was made to.
+    pub state_version: Option<u64>,
 }
 
 /// Which way a change went.
@@ -156,6 +160,7 @@ impl Preview {
             phase: Phase::Planning,
             focus: Focus::Cancel,
             note: None,
+            pressed_early: false,
         })
     }
 
@@ -194,6 +199,7 @@ impl Preview {
     pub(super) fn ask(&mut self, data: &mut Data) -> Order {
         self.phase = Phase::Planning;
         self.focus = Focus::Cancel;
+        self.pressed_early = false;
         self.awaited = data.next_request();
         self.request.state_version = data.sample.as_ref().map(|sample| sample.state_version);
         // The plan changes nothing: it may show even what has to be allowed first.
@@ -286,10 +292,10 @@ impl Preview {
                 data.say(NoticeTone::Good, "what was staged is discarded; nothing was changed");
                 return Answer::Close;
             }
-            Action::Force if !self.last_active.is_empty() => self.request.force = !self.request.force,
+            Action::Force if !self.last_active.is_empty() => self.allow(),
             Action::Accept => match self.focus {
                 Focus::Cancel => return self.cancel(data),
-                Focus::Force => self.request.force = !self.request.force,
+                Focus::Force => self.allow(),
                 Focus::Act if self.ready() => {
                     let Phase::Planned(planned) = std::mem::replace(&mut self.phase, Phase::Planning) else {
                         return Answer::Stay;
@@ -298,11 +304,18 @@ impl Preview {
                     self.awaited = data.next_request();
                     return Answer::Order(Order::Execute(self.awaited, self.request.clone()));
                 }
-                Focus::Act => {}
+                // What was not seen is never done: it is said why, and nothing is done later either.
+                Focus::Act => self.pressed_early = true,
             },
             _ => {}
         }
         Answer::Stay
+    }
+
+    /// Allows what leaves a service without an active backend, or no more.
+    const fn allow(&mut self) {
+        self.request.force = !self.request.force;
+        self.pressed_early = false;
     }
 
     fn cancel(&self, data: &mut Data) -> Answer {
@@ -397,6 +410,7 @@ impl Preview {
         }
         match result {
             Ok(plans) => {
+                self.pressed_early = false;
                 // One that is to be added has a colour of its own before it is there.
                 let names = plans.iter().flat_map(|plan| &plan.backends).map(|backend| backend.name.as_str());
                 data.colours.add_names(names.collect());
@@ -480,6 +494,11 @@ impl Preview {
                 Undoing::Forward(Undo { services: self.inverse.clone(), words: self.words() })
             }
         };
-        Made { words, undo, staged: matches!(self.origin, Origin::Stage { .. }) }
+        Made {
+            words,
+            undo,
+            staged: matches!(self.origin, Origin::Stage { .. }),
+            state_version: self.request.state_version,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maglev_core::sample::{BackendId, BackendSample, ServiceSample};
 
-use super::{Rates, mark::Mark, moment::Moment, ring::Picture};
+use super::{Rates, mark::Mark, moment::Moment, ring::Picture, time::Unseen};
 use crate::monitor::data::{Data, NoticeTone, clock};
 
 /// The moment that the shown one is compared with. It is kept here for as long as it is.
@@ -142,14 +142,22 @@ impl Data {
 
     /// Compares what is shown with the mark before it, or the one after it where there is none; or with nothing any
     /// more.
+    ///
+    /// What is shown moves on, unless it is frozen: then its own mark is the one before it, for a moment yet. A change
+    /// that was just made is waited for.
     pub fn compare_or_not(&mut self) {
         if self.time.comparison.take().is_some() {
             self.tell_time();
             return;
         }
+        if self.time.unseen.is_some() {
+            self.time.unseen = Some(Unseen::AwaitedToCompare);
+            return self.say(NoticeTone::Good, "compared with the change just made as soon as that is read");
+        }
         let shown = self.shown_moment().unwrap_or_default();
+        let moves_on = !self.is_frozen();
         let marked = self.marked_moments();
-        let before = marked.iter().find(|(number, _)| *number < shown);
+        let before = marked.iter().find(|(number, _)| *number < shown || (moves_on && *number == shown));
         let after = marked.iter().rev().find(|(number, _)| *number > shown);
         match before.or(after) {
             Some((number, _)) => self.compare_with(*number),

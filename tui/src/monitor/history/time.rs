@@ -24,6 +24,17 @@ pub struct Time {
     pub frozen: Option<Frozen>,
     /// What the shown moment is compared with.
     pub comparison: Option<Comparison>,
+    /// The change that was made from here and that no moment shows yet.
+    pub unseen: Option<Unseen>,
+}
+
+/// A change that was made from here and that no moment shows yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// It will be a mark like others.
+    Awaited,
+    /// What is shown is to be compared with its mark as soon as that is there.
+    AwaitedToCompare,
 }
 
 /// A picture that stands still.
@@ -129,6 +140,18 @@ impl Data {
         let step = history.add(before.as_ref(), &sample, interval);
         ring.add(before.as_ref(), &sample, history, step, late, interval);
         (*before, *shown_late, *failure) = (Some(sample), late, None);
+        if self.time.unseen.take() == Some(Unseen::AwaitedToCompare) {
+            self.notice = None;
+            self.compare_or_not();
+        }
+    }
+
+    /// Notes that a change to the state of that version was made: no moment shows it yet, unless one of another version
+    /// was shown meanwhile.
+    pub(in crate::monitor) fn expect_change(&mut self, version: Option<u64>) {
+        if self.sample.as_ref().map(|sample| sample.state_version) == version {
+            self.time.unseen = Some(Unseen::Awaited);
+        }
     }
 
     /// Takes in that there is no sample, and why.

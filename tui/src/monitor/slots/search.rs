@@ -6,7 +6,7 @@ use maglev_core::service::Affinity;
 
 use crate::monitor::{
     data::{Data, service_of},
-    number::count,
+    number::{count, duration},
 };
 
 /// The slot that was looked for.
@@ -114,6 +114,24 @@ pub fn hottest(data: &Data, wanted: impl Fn(usize) -> bool) -> Option<u32> {
         .filter(|(slot, _)| wanted(*slot as usize))
         .max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)))
         .map(|(slot, _)| slot)
+}
+
+/// Why none of the chosen service's slots is known to be hit more than others; in words.
+#[must_use]
+pub fn why_no_slot_is_hottest(data: &Data) -> Option<String> {
+    let service = data.service()?;
+    if service.slots.hits.is_empty() {
+        return Some("which slots are hit is not counted here".to_owned());
+    }
+    let slots = data.service_history().map(|history| history.slots);
+    match slots.filter(|slots| slots.known()) {
+        None => {
+            let interval = duration(data.interval);
+            Some(format!("which slots are hit is not known yet: that takes two looks, one every {interval}"))
+        }
+        Some(slots) if slots.rates().iter().all(|rate| *rate <= 0.0) => Some("no slot is hit".to_owned()),
+        Some(_) => None,
+    }
 }
 
 /// A number, with or without commas.

@@ -249,10 +249,16 @@ impl Component for SlotsView {
                 let order = self.close_trace();
                 return order.map_or(Outcome::Done, |order| Outcome::Effect(Effect::Order(order)));
             }
-            Action::Hottest => {
-                self.go_to_hottest(data, |_| true);
-                self.cursor
-            }
+            Action::Hottest => match search::why_no_slot_is_hottest(data) {
+                None => {
+                    self.go_to_hottest(data, |_| true);
+                    self.cursor
+                }
+                Some(reason) => {
+                    data.say(NoticeTone::Warning, reason);
+                    self.cursor
+                }
+            },
             Action::ZoomIn => {
                 self.zoom = Some(window.closer());
                 self.cursor

@@ -38,7 +38,9 @@ fn cancel_has_the_focus() {
 fn nothing_is_done_before_the_plan_is_there() {
     let mut bench = Bench::new(ViewName::Backends).after(2);
     bench.deaf = true;
-    bench.press("d<Tab><Enter>").expect("Working out");
+    bench.press("d<Tab>").expect("Working out");
+    assert!(!bench.text().contains("Nothing is done"));
+    bench.press("<Enter>").expect("Nothing is done before that stands here. Press again then.");
     bench.deaf = false;
     bench.pass(1);
     assert_eq!(state(&bench, "b1"), Some(BackendState::Active));
@@ -107,9 +109,10 @@ fn the_last_active_backend_takes_a_word_more() {
     let mut bench = Bench::new(ViewName::Backends).after(2);
     bench.press("d<Tab><Enter>jd<Tab><Enter>jd<Tab><Enter>jd<Tab><Enter>");
     bench.press("jd").expect("No backend would be left").expect("[ ] Space");
-    bench.press("<Tab><Tab><Enter>");
+    bench.press("<Tab><Tab><Enter>").expect("Nothing is done before that is allowed here:");
     assert_eq!(state(&bench, "b5"), Some(BackendState::Active), "without the word nothing is done");
     bench.press(" ").expect("[x] Space");
+    assert!(!bench.text().contains("Nothing is done"));
     bench.press("<Enter>");
     assert_eq!(state(&bench, "b5"), Some(BackendState::Draining));
 }

@@ -22,6 +22,22 @@ fn a_slot_is_found_by_its_number() {
 }
 
 #[test]
+fn why_no_slot_is_the_hottest_is_said() {
+    let mut bench = Bench::new(ViewName::Slots);
+    bench
+        .press("<Right>M")
+        .expect("which slots are hit is not known yet: that takes two looks, one every 1 s");
+    assert_ne!(bench.model.slots().cursor(), 0, "the cursor stays");
+    bench.press("H").expect("which slots are hit is not known yet");
+    bench.pass(1);
+    bench.press("HM");
+    assert!(!bench.text().contains("not known yet"));
+    let rates = bench.model.data.service_history().unwrap().slots.rates();
+    let most = rates.iter().copied().fold(0.0, f32::max);
+    assert_eq!(rates[bench.model.slots().cursor() as usize].to_bits(), most.to_bits());
+}
+
+#[test]
 fn a_flow_is_found_where_the_program_would_send_it() {
     let mut bench = Bench::new(ViewName::Slots).after(2);
     let seed = HashSeed::default().jhash_v4();

@@ -9,12 +9,12 @@ use maglev_core::{
 };
 use ratatui::buffer::Cell;
 
-use super::support::Bench;
+use super::support::{Bench, key};
 use crate::{
     monitor::{
         dialog::Dialog,
         history::ring::SEGMENT,
-        message::{Message, Sampled},
+        message::{Effect, Message, Order, Sampled},
         view::ViewName,
     },
     source::{ChangeRequest, Checker, Source as _, SourceError},
@@ -257,6 +257,29 @@ fn a_look_that_failed_is_marked_where_it_is_missing() {
     bench.update(Message::Sampled(Box::new(failed)));
     assert_eq!(bench.text(), before);
     bench.press(" ").expect("no sample: gone again");
+}
+
+#[test]
+fn right_after_a_change_it_is_compared_with_that_very_change() {
+    let mut bench = Bench::new(ViewName::Backends).after(3);
+    bench.press("d<Tab><Enter>").pass(3);
+    // The second change is made, and its moment is the latest one.
+    bench.press("jw<Backspace><Backspace><Backspace>250<Enter><Tab><Enter>").resize(120, 40);
+    bench.press("v").expect("BESIDE").expect("weight b2 (web)").press("v");
+
+    // The source has made it, and has not looked again yet.
+    bench.press("jx<Tab>");
+    let effects = bench.model.update(Message::Key(key("Enter")));
+    let [Effect::Order(Order::Execute(id, request))] = &effects[..] else { panic!("{effects:?}") };
+    let result = bench.simulation.execute(request);
+    bench.update(Message::Executed(*id, result));
+    bench.press("v").expect("compared with the change just made as soon as that is read");
+    assert!(!bench.text().contains("BESIDE"));
+    bench.sample();
+    bench.expect("BESIDE").expect("remove b3 (web)");
+    assert!(!bench.text().contains("as soon as"));
+    // Of a frozen moment it is the mark before it that is of use, and not its own.
+    bench.press("v (v").expect("BESIDE").expect("weight b2 (web)");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
         dialog,
         list::{List, Listed, Order, Value, steps},
         number::{count, percent, short},
-        slots::search::Found,
+        slots::search::{self, Found},
         widget::{
             table::{self, Column, Rows},
             text::{line, span, split_bottom, wrap},
@@ -197,7 +197,8 @@ impl Component for Hot {
         };
         let (top, bottom) = parts(area);
         if self.rows.is_empty() {
-            line(span(" no slot is known to be hit", look.faint()), top, buffer);
+            let why = search::why_no_slot_is_hottest(data).unwrap_or_else(|| "no slot is hit".to_owned());
+            line(span(format!(" {why}"), look.faint()), top, buffer);
             return;
         }
         let shown = self.list.shown();

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     monitor::{
+        action::Action,
         colours::natural,
         data::Data,
         forecast,
@@ -97,7 +98,12 @@ impl Preview {
             }
         }
         match &self.phase {
-            Phase::Planning | Phase::Behind => say("Working out what it moves …", look.faint()),
+            Phase::Planning | Phase::Behind => {
+                say("Working out what it moves …", look.faint());
+                if self.pressed_early {
+                    say("Nothing is done before that stands here. Press again then.", look.warning());
+                }
+            }
             Phase::Refused(reason) => say(&format!("This does not go: {reason}."), look.error()),
             Phase::Planned(planned) | Phase::Executing(planned) => {
                 say(&moves(planned), look.heading());
@@ -120,7 +126,11 @@ impl Preview {
                         ),
                         look.warning(),
                     );
-                    lines.push(span(format!("{mark} Space: do it nevertheless"), style).into());
+                    if self.pressed_early {
+                        say("Nothing is done before that is allowed here:", look.warning());
+                    }
+                    let key = data.keymap.first(Action::Force);
+                    lines.push(span(format!("{mark} {key}: do it nevertheless"), style).into());
                 }
             }
         }
