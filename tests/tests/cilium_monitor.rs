@@ -207,9 +207,8 @@ fn maps_made_anew_under_the_monitor_are_opened_anew() {
         has_line(screen, &["new-map", "cilium_lb4_maglev"]) && has_line(screen, &["drop", ADDRESS])
     });
     rig.table(5, false, &table_of(&[1, 2, 3], 1021));
-    monitor.wait_until("the new size is told", |screen| {
-        has_line(screen, &["resize", "1,021 slots, were 251"])
-    });
+    monitor
+        .wait_until("the new size is told", |screen| has_line(screen, &["resize", "1,021 slots, were 251"]));
     // One that goes and comes back is compared with the one that it was.
     rig.drop_table(5, false);
     monitor.wait_until("the table is gone", |screen| screen.matches("drop").count() == 2);
