@@ -191,8 +191,10 @@ impl Observed {
     /// The frontend as the monitor draws it, with what was counted of it.
     pub(super) fn sample(&self, tally: Option<&Tally>) -> ServiceSample {
         let frontend = &self.frontend;
-        // Of a table that has just changed its size nothing is counted yet.
-        let tally = tally.filter(|tally| tally.hits.len() == self.owner.len());
+        // Of a table that has just changed its size nothing is counted yet by slot, nor of one that nobody looks at; what
+        // was counted before stays.
+        let hits =
+            tally.map(|tally| &tally.hits).filter(|hits| !hits.is_empty() && hits.len() == self.owner.len());
         let backends = self.members.iter().map(|seen| BackendSample {
             id: seen.id,
             name: seen.name(),
@@ -224,9 +226,9 @@ impl Observed {
             slots: Slots {
                 owner: Arc::clone(&self.owner),
                 previous: vec![BackendId::NONE; self.owner.len()].into(),
-                hits: tally.map(|tally| Arc::clone(&tally.hits)).unwrap_or_default(),
+                hits: hits.cloned().unwrap_or_default(),
             },
-            cilium: Some(Arc::new(self.facts(tally.is_some()))),
+            cilium: Some(Arc::new(self.facts(hits.is_some()))),
         }
     }
 
