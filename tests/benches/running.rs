@@ -2,7 +2,8 @@
 //! running`.
 //!
 //! How long it takes from its start to the first frame with figures in it, what share of a processor it takes at ten
-//! frames a second over 65,537 slots under noise, and what memory it has, there and with 500 services of 1,000 backends.
+//! frames a second over 65,537 slots under noise, how soon a key is answered with 500 services and 1,000 backends, and
+//! what memory it has, when all is kept of the past that is kept, too.
 
 use std::{
     fs,
@@ -17,41 +18,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maglev_core::{config::Config, service::Service};
+use maglev_core::{
+    config::Config,
+    service::{Backend, Service},
+};
 use maglev_probe::Instance;
 use maglev_tests::{FloodKind, Plot, Site, flood, maglev_top};
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
 
 /// How often it is started.
 const STARTS: usize = 40;
-/// How long it is watched while it runs.
-const WATCHED: Duration = Duration::from_secs(20);
+/// How long it is watched at a time while it runs, and how often.
+const WATCHED: Duration = Duration::from_secs(4);
+const TIMES: usize = 7;
+/// How often a key is pressed.
+const KEYS: usize = 60;
 /// What a terminal answers that is asked for its background and then who it is.
 const ANSWER: &[u8] = b"\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62;22c";
+/// So much memory it takes by itself, in MiB.
+const PLAIN: f64 = 48.0;
+/// So much more where all is kept of the past that is kept: 96 MiB of looks, and the rates of 500 services and 1,998
+/// backends, at 20 bytes for each of up to 1,024 looks.
+const PAST: f64 = 96.0 + 49.0;
 
 fn main() {
-    let plot = Plot { table_size: 65_537, settle_time: "60s", ..Plot::default() };
+    let plot = Plot { table_size: 65_537, dns_table_size: Some(251), settle_time: "60s", ..Plot::default() };
     let Some(site) = Site::start(&plot) else { return };
     let instance = site.datapath.instance().name().to_owned();
-    println!("The first frame, in milliseconds from the start of the process ({STARTS} starts):");
-    for (terminal, words) in
-        [("that answers", &[][..]), ("that never answers", &[]), ("not asked", &["--theme", "dark"])]
-    {
-        let mut times: Vec<Duration> = (0..STARTS)
-            .map(|_| {
-                let mut monitor = Monitor::start(&instance, words, terminal == "that answers");
-                let time = monitor.first("b1");
-                monitor.quit();
-                time
-            })
-            .collect();
-        times.sort_unstable();
-        let [least, median, most] =
-            [times[0], times[STARTS / 2], times[STARTS - 1]].map(|time| time.as_secs_f64() * 1e3);
-        println!("  a terminal {terminal:<19} min {least:6.1}  median {median:6.1}  max {most:6.1}");
-    }
+    first_frames("one service of 65,537 slots", &instance, "b1");
 
-    println!("Ten frames a second over 65,537 slots under noise, of one processor ({WATCHED:?} each):");
+    println!(
+        "Ten frames a second over 65,537 slots under noise, of one processor ({TIMES} times {WATCHED:?}):"
+    );
     let noise = Noise::start(&site);
     for (view, keys) in
         [("services", "1"), ("backends", "2"), ("slots by owner", "3"), ("slots by hits", "3c")]
@@ -61,56 +59,92 @@ fn main() {
         monitor.press(keys);
         // The terminal is 200 by 50: what came before the noise has faded by then.
         monitor.watch(Duration::from_secs(3));
-        let (before, began, bytes) = (monitor.time_on_processors(), Instant::now(), monitor.bytes);
-        monitor.watch(WATCHED);
-        let share = monitor.share_since(before, began);
-        let rate = (monitor.bytes - bytes) as u128 / began.elapsed().as_millis();
-        println!("  {view:<15} {:4.1} %, sends {rate} KB/s, memory {}", share * 100.0, monitor.memory());
+        println!("  {view:<15} {}", monitor.effort());
+        monitor.require_memory(PLAIN);
         monitor.quit();
     }
+    remember_all("65,537 slots under noise", &instance);
     let packets = site.service("web").counters.packets;
     drop(noise);
     assert!(packets > 100_000, "there was no noise: {packets} packets");
 
-    println!("500 services with 1,000 backends, once a second:");
     let beside = site.topology.backends()[4].balancer_side().name();
     let many = crowd(&site.config, beside);
     let other = Instance::new(&format!("{instance}-crowd")).expect("a good name");
     let balancer = site.topology.balancer();
+    let began = Instant::now();
     balancer.run(|| maglev_probe::up(&other, &many)).expect("a thread gets in").expect("it comes up");
-    let mut monitor = Monitor::start(other.name(), &["--theme", "dark"], true);
-    let first = monitor.first("pkt/s");
-    monitor.press("1");
-    let (before, began) = (monitor.time_on_processors(), Instant::now());
-    monitor.watch(WATCHED);
-    let share = monitor.share_since(before, began);
-    println!(
-        "  first frame {:.1} ms, {:.1} %, memory {}",
-        first.as_secs_f64() * 1e3,
-        share * 100.0,
-        monitor.memory()
-    );
-    monitor.quit();
+    println!("500 services, one of 1,000 backends and 65,537 slots, come up in {:.1?}.", began.elapsed());
+    first_frames("500 services and 1,000 backends", other.name(), "backend-0");
+    println!("500 services and 1,000 backends, once a second, of one processor ({TIMES} times {WATCHED:?}):");
+    for (view, keys) in [("services", "1"), ("backends", "2"), ("slots by owner", "3")] {
+        let mut monitor = Monitor::start(other.name(), &["--theme", "dark", "--interval", "1s"], true);
+        monitor.first("backend-0");
+        monitor.press(keys);
+        monitor.watch(Duration::from_secs(3));
+        println!("  {view:<15} {}", monitor.effort());
+        let keys = milliseconds((0..KEYS).filter_map(|_| monitor.answer("j")));
+        println!("  {view:<15} a key is answered after {keys}");
+        monitor.quit();
+    }
+    remember_all("500 services and 1,000 backends", other.name());
     balancer.run(|| maglev_probe::down(&other)).expect("a thread gets in").expect("it is taken down");
 }
 
-/// The same datapath with 500 services of 2 backends, attached elsewhere.
+/// Prints how long it takes to the first frame with that word in it.
+fn first_frames(what: &str, instance: &str, word: &str) {
+    println!("The first frame with {what}, from the start of the process ({STARTS} starts):");
+    for (terminal, words) in
+        [("that answers", &[][..]), ("that never answers", &[]), ("not asked", &["--theme", "dark"])]
+    {
+        let times = milliseconds((0..STARTS).map(|_| {
+            let mut monitor = Monitor::start(instance, words, terminal == "that answers");
+            let time = monitor.first(word);
+            monitor.quit();
+            time
+        }));
+        println!("  a terminal {terminal:<19} {times}");
+    }
+}
+
+/// Prints what memory it has when it has all of the past that is kept, and holds it to what is said of it.
+fn remember_all(what: &str, instance: &str) {
+    let mut monitor = Monitor::start(instance, &["--theme", "dark", "--interval", "100ms"], true);
+    // 600 looks are kept, and the tracks of rates have room for 660.
+    monitor.watch(Duration::from_secs(75));
+    println!("Memory with {what} after 75 seconds at ten looks a second: {}", monitor.memory());
+    monitor.require_memory(PLAIN + PAST);
+    monitor.quit();
+}
+
+/// The least, the median and the most of some times, in words.
+fn milliseconds(times: impl Iterator<Item = Duration>) -> String {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort_unstable();
+    let [least, median, most] =
+        [0, times.len() / 2, times.len() - 1].map(|place| times[place].as_secs_f64() * 1e3);
+    format!("min {least:6.1}  median {median:6.1}  max {most:6.1} ms")
+}
+
+/// The same datapath with 500 services, attached elsewhere: the first one has 1,000 backends, the others 2.
 fn crowd(config: &Config, interface: &str) -> Config {
     let mut config = config.clone();
     config.datapath.interfaces = vec![interface.to_owned()];
-    config.datapath.max_slots = 500 * 512;
+    config.datapath.max_slots = 500 * 512 + 131_072;
     // They are reached by nobody, and need no next hop.
     config.datapath.gateway_mac = Some([2, 0, 0, 0, 0, 1]);
     let model = &config.services[0];
     let services = (0..500_u16).map(|number| {
-        let mut service = Service { name: format!("service-{number:03}"), table_size: 251, ..model.clone() };
+        let (table_size, backends) = if number == 0 { (65_537, 1000) } else { (251, 2_u16) };
+        let mut service = Service { name: format!("service-{number:03}"), table_size, ..model.clone() };
         service.address.set_port(10_000 + number);
-        service.backends.truncate(2);
-        for (backend, last) in service.backends.iter_mut().zip(1..) {
-            let [high, low] = number.to_be_bytes();
-            backend.name = format!("backend-{number:03}-{last}");
-            backend.address = SocketAddr::from(([10, 90 + high, low, last], 80));
-        }
+        let backend = &model.backends[0];
+        let backends = (1..=backends).map(|last| {
+            let [[high, low], [higher, lower]] = [number, last].map(u16::to_be_bytes);
+            let address = SocketAddr::from(([10, 90 + 4 * high + higher, low, lower], 80));
+            Backend { name: format!("backend-{number:03}-{last}"), address, ..backend.clone() }
+        });
+        service.backends = backends.collect();
         service
     });
     config.services = services.collect();
@@ -227,28 +261,63 @@ impl Monitor {
 
     /// What it has computed so far, for itself and in the kernel.
     fn time_on_processors(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process())).expect("it runs");
-        // The fields behind the name, which may hold spaces: the state is the first, and user time the twelfth.
-        let fields = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ');
-        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
-        // USER_HZ is 100 to every program, whatever the kernel's own is.
-        Duration::from_millis(ticks * 10)
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process())).expect("it runs");
+        let times = threads.flatten().map(|thread| {
+            // Nanoseconds on a processor, nanoseconds waited for one, and how often it got one.
+            let figures = fs::read_to_string(thread.path().join("schedstat")).expect("the kernel tells");
+            figures.split(' ').next().expect("three figures").parse::<u64>().expect("a number")
+        });
+        Duration::from_nanos(times.sum())
     }
 
-    /// The share of a processor that it has had since it had had so much.
-    fn share_since(&self, before: Duration, began: Instant) -> f64 {
-        let time = self.time_on_processors().saturating_sub(before);
-        time.as_secs_f64() / began.elapsed().as_secs_f64()
+    /// The share of a processor that it takes, what it sends and what memory it has, in words.
+    fn effort(&mut self) -> String {
+        let (began, bytes) = (Instant::now(), self.bytes);
+        let mut shares: Vec<f64> = (0..TIMES)
+            .map(|_| {
+                let (before, began) = (self.time_on_processors(), Instant::now());
+                self.watch(WATCHED);
+                let time = self.time_on_processors().saturating_sub(before);
+                100.0 * time.as_secs_f64() / began.elapsed().as_secs_f64()
+            })
+            .collect();
+        let rate = (self.bytes - bytes) as u128 * 1000 / began.elapsed().as_millis();
+        shares.sort_unstable_by(f64::total_cmp);
+        let [least, median, most] = [0, TIMES / 2, TIMES - 1].map(|place| shares[place]);
+        let memory = self.memory();
+        format!("min {least:.1}  median {median:.1}  max {most:.1} %, sends {rate} B/s, memory {memory}")
     }
 
-    /// What it has in memory now, and had at most.
-    fn memory(&self) -> String {
+    /// How long a key takes to be answered, if it is.
+    fn answer(&mut self, key: &str) -> Option<Duration> {
+        self.watch(Duration::from_millis(20));
+        let began = Instant::now();
+        self.press(key);
+        let (at, bytes) = self.output.recv_timeout(Duration::from_secs(1)).ok()?;
+        self.take(&bytes);
+        Some(at - began)
+    }
+
+    /// What it has in memory now, and had at most, in MiB.
+    fn resident(&self) -> [f64; 2] {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process())).expect("it runs");
-        let of = |name: &str| -> u32 {
+        ["VmRSS:", "VmHWM:"].map(|name| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells");
-            line.trim().trim_end_matches(" kB").parse().expect("a number")
-        };
-        format!("{:.1} MB, {:.1} at most", f64::from(of("VmRSS:")) / 1024.0, f64::from(of("VmHWM:")) / 1024.0)
+            let kilobytes: u32 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+            f64::from(kilobytes) / 1024.0
+        })
+    }
+
+    /// The same in words.
+    fn memory(&self) -> String {
+        let [now, most] = self.resident();
+        format!("{now:.1} MiB, {most:.1} at most")
+    }
+
+    /// Holds it to what is said of its memory.
+    fn require_memory(&self, mebibytes: f64) {
+        let [_, most] = self.resident();
+        assert!(most <= mebibytes, "it had {most:.1} MiB, more than {mebibytes}");
     }
 
     fn quit(mut self) {

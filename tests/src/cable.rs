@@ -5,6 +5,7 @@
 use std::{
     io, mem,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    sync::Arc,
 };
 
 use maglev_lab::{End, Interface, LabError, MacAddress, Namespace};
@@ -15,7 +16,8 @@ pub const OUTSIDE: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// The hardware address of the end that they come out of.
 pub const NODE: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// Two hosts, and a cable between them: `wan0` outside, `eth0` at the node.
+/// Two hosts, and a cable between them: `wan0` outside, `eth0` at the node. They are there until the last copy is gone.
+#[derive(Clone)]
 pub struct Cable {
     /// The host outside.
     pub outside: Namespace,
@@ -23,7 +25,7 @@ pub struct Cable {
     pub node: Namespace,
     /// The node's interface.
     pub interface: Interface,
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     index: u32,
 }
 
@@ -60,7 +62,7 @@ impl Cable {
         interface.set_up()?;
         interface.wait_until_running(std::time::Duration::from_secs(5))?;
         let socket = outside.run(packet_socket)?.expect("a packet socket");
-        Ok(Self { index: sender.index(), outside, node, interface, socket })
+        Ok(Self { index: sender.index(), outside, node, interface, socket: Arc::new(socket) })
     }
 
     /// Puts a frame onto it.

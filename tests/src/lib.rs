@@ -9,6 +9,7 @@ mod cable;
 mod cilium;
 mod flood;
 mod object;
+mod renamed;
 mod site;
 pub mod story;
 mod tap;
@@ -18,9 +19,12 @@ mod tmux;
 pub use audit::Audit;
 pub use binary::{maglev_top, run_in};
 pub use cable::{Cable, NODE, OUTSIDE};
-pub use cilium::{Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, story, table_of};
+pub use cilium::{
+    Clients, Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, segment, story, table_of,
+};
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};
+pub use renamed::renamed_observer;
 pub use site::{Plot, SERVICE, SERVICE_V6, Site, eventually, new_instance};
 pub use tap::Tap;
 pub use terminal::Terminal;

@@ -41,6 +41,8 @@ pub struct Plot {
     pub settle_time: &'static str,
     /// The table size of both.
     pub table_size: u32,
+    /// Another one for `dns`.
+    pub dns_table_size: Option<u32>,
     /// `auto`, `native` or `generic`.
     pub attach_mode: &'static str,
     /// The largest packet between balancer and backends, in bytes.
@@ -59,6 +61,7 @@ impl Default for Plot {
             udp_tracking: "always",
             settle_time: "3s",
             table_size: 4093,
+            dns_table_size: None,
             attach_mode: "native",
             backend_mtu: 1700,
             weights: vec![100; 5],
@@ -357,14 +360,15 @@ fn decapsulate(host: &Backend) -> Decapsulation {
 fn configuration(plot: &Plot, topology: &Topology) -> String {
     let Plot { forwarding, tracking, udp_tracking, settle_time, table_size, attach_mode, weights, .. } = plot;
     let interface = topology.client_side().name();
-    let max_slots = 65_536.max(2 * table_size.next_multiple_of(512));
+    let dns_table_size = plot.dns_table_size.unwrap_or(*table_size);
+    let max_slots = 65_536.max(table_size.next_multiple_of(512) + dns_table_size.next_multiple_of(512));
     let mut text = format!(
         "[datapath]\ninterfaces = [\"{interface}\"]\nattach-mode = \"{attach_mode}\"\n\
          tunnel-source-v4 = \"10.81.0.254\"\ntunnel-source-v6 = \"fd00:81::fe\"\nmax-slots = {max_slots}\n"
     );
-    let tcp = ("web", 80, "tcp", *forwarding, *tracking);
-    let udp = ("dns", 53, "udp", "l2", *udp_tracking);
-    for (name, port, protocol, forwarding, tracking) in [tcp, udp] {
+    let tcp = ("web", 80, "tcp", *forwarding, *tracking, *table_size);
+    let udp = ("dns", 53, "udp", "l2", *udp_tracking, dns_table_size);
+    for (name, port, protocol, forwarding, tracking, table_size) in [tcp, udp] {
         let service = SocketAddr::new(plot.service, port);
         let family = if plot.backends_on_ipv6 && protocol == "tcp" { SERVICE_V6 } else { plot.service };
         let _ = write!(

@@ -11,7 +11,8 @@ const ADDRESS: &str = "192.0.2.10:80";
 
 fn words(folder: &Path) -> Vec<String> {
     let folder = folder.to_str().unwrap();
-    ["--pins", folder, "--run-dir", "/nonexistent", "--interval", "200ms"].map(str::to_owned).to_vec()
+    let words = ["--pins", folder, "--run-dir", "/nonexistent", "--interval", "200ms", "--no-observer"];
+    words.map(str::to_owned).to_vec()
 }
 
 fn open(rig: &Rig) -> Terminal {

@@ -25,7 +25,7 @@ use maglev_probe::{
         BackendHits, FrontendHits, Hits, Hook, HookChoice, Observer, ObserverTerms, ObserverVerdict, Refusal,
     },
 };
-use maglev_tests::{Cable, Frontend, NODE, OUTSIDE, Rig, eventually, maglev_top};
+use maglev_tests::{Cable, Frontend, NODE, OUTSIDE, Rig, eventually, maglev_top, renamed_observer};
 use serde_json::{Value, json};
 
 const HOOKS: [Hook; 3] = [Hook::NativeXdp, Hook::Tcx, Hook::GenericXdp];
@@ -456,18 +456,9 @@ fn what_has_no_table_or_is_not_judged_is_told_apart() {
     }
 }
 
-/// A program that passes, on the XDP hook of the node, under that name, as long as the observer's own.
+/// A program that passes, on the XDP hook of the node, under that name.
 fn somebody(cable: &Cable, name: &str) -> Ebpf {
-    const OWN: &[u8] = b"observe_xdp";
-    assert_eq!(name.len(), OWN.len());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../probe-ebpf/loader/object/observer.bpf.o");
-    let mut object = fs::read(path).unwrap();
-    for place in 0..object.len() - OWN.len() {
-        if object[place..].starts_with(OWN) {
-            object[place..place + OWN.len()].copy_from_slice(name.as_bytes());
-        }
-    }
-    let mut ebpf = Ebpf::load(&object).unwrap();
+    let mut ebpf = renamed_observer("observe_xdp", name);
     let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
     program.load().unwrap();
     cable.node.run(|| program.attach("eth0", XdpMode::Driver).map(drop)).unwrap().unwrap();
@@ -482,7 +473,7 @@ fn whoever_has_the_hook_of_xdp_keeps_it_and_behind_cilium_nothing_is_counted() {
     assert_eq!(hook_of(&observer), Ok(Hook::NativeXdp));
     drop(observer);
 
-    let other = somebody(&cable, "someones_xd");
+    let other = somebody(&cable, "someones_xdp");
     observer = attach(&cable, &terms(HookChoice::Auto), &node);
     assert_eq!(hook_of(&observer), Ok(Hook::Tcx));
     let mut expected = Expected::default();
@@ -492,17 +483,17 @@ fn whoever_has_the_hook_of_xdp_keeps_it_and_behind_cilium_nothing_is_counted() {
     }
     expected.hold_against(&counted(&mut observer, 10));
     let refused = try_attach(&cable, &terms(HookChoice::Only(Hook::GenericXdp)), &node);
-    assert!(refused.is_err_and(|error| error.to_string().contains("held by someones_xd")));
+    assert!(refused.is_err_and(|error| error.to_string().contains("held by someones_xdp")));
     drop(other);
 
     // Cilium's comes meanwhile, and is there from the beginning.
-    let _ciliums = somebody(&cable, "cil_xdp_ent");
+    let _ciliums = somebody(&cable, "cil_xdp_entry");
     cable.node.run(|| observer.follow(&node, |_| true)).unwrap().unwrap();
-    let refusal = Refusal::CiliumHoldsXdp("cil_xdp_ent".to_owned());
+    let refusal = Refusal::CiliumHoldsXdp("cil_xdp_entry".to_owned());
     assert_eq!(hook_of(&observer), Err(refusal));
     let refused = try_attach(&cable, &terms(HookChoice::Auto), &node);
     let words = refused.err().unwrap().to_string();
-    assert!(words.contains("Cilium holds its XDP hook (cil_xdp_ent"), "{words}");
+    assert!(words.contains("Cilium holds its XDP hook (cil_xdp_entry"), "{words}");
 }
 
 fn hits(rig: &Rig, words: &[&str]) -> Command {

@@ -1,14 +1,11 @@
 //! How far the observer on a Cilium node reaches: the interfaces that it takes by itself, and the services that it has
 //! room for.
 
-use std::{fs, net::SocketAddr, slice};
+use std::{net::SocketAddr, slice};
 
-use aya::{
-    Ebpf,
-    programs::{
-        SchedClassifier, TcAttachType, Xdp, XdpMode,
-        tc::{NlOptions, TcAttachOptions, qdisc_add_clsact},
-    },
+use aya::programs::{
+    SchedClassifier, TcAttachType, Xdp, XdpMode,
+    tc::{NlOptions, TcAttachOptions, qdisc_add_clsact},
 };
 use etherparse::PacketBuilder;
 use maglev_core::{
@@ -20,21 +17,7 @@ use maglev_probe::{
     cilium,
     observe::{Chosen, Hits, HookChoice, Observer, ObserverTerms, ObserverVerdict, choose},
 };
-use maglev_tests::{Cable, NODE, OUTSIDE, Rig, eventually};
-use object::build::elf::Builder;
-
-/// The observer's object with one of its programs under another name.
-fn renamed(from: &str, to: &str) -> Ebpf {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../probe-ebpf/loader/object/observer.bpf.o");
-    let object = fs::read(path).unwrap();
-    let mut builder = Builder::read(object.as_slice()).unwrap();
-    let mut named = builder.symbols.iter_mut().filter(|symbol| symbol.name.as_slice() == from.as_bytes());
-    named.next().expect("a program of that name").name = to.as_bytes().into();
-    drop(named);
-    let mut object = Vec::new();
-    builder.write(&mut object).unwrap();
-    Ebpf::load(&object).unwrap()
-}
+use maglev_tests::{Cable, NODE, OUTSIDE, Rig, eventually, renamed_observer};
 
 /// Another pair of interfaces between the hosts: the node's end.
 fn another(cable: &Cable, name: &str, number: u8) -> Interface {
@@ -71,7 +54,7 @@ fn interfaces_that_packets_from_outside_come_in_by_are_taken() {
     default.add(&cable.node).unwrap();
     assert_eq!(chosen(&cable).as_slice(), slice::from_ref(&way));
 
-    let mut from_outside = renamed("observe_tcx", "cil_from_netdev_eth1");
+    let mut from_outside = renamed_observer("observe_tcx", "cil_from_netdev_eth1");
     let program: &mut SchedClassifier =
         from_outside.program_mut("cil_from_netdev_eth1").unwrap().try_into().unwrap();
     program.load().unwrap();
@@ -79,7 +62,7 @@ fn interfaces_that_packets_from_outside_come_in_by_are_taken() {
     let by_tcx = (tcx.name().to_owned(), "Cilium's program for packets from outside is on it");
     assert_eq!(chosen(&cable), [way.clone(), by_tcx.clone()]);
 
-    let mut on_xdp = renamed("observe_xdp", "cil_xdp_entry");
+    let mut on_xdp = renamed_observer("observe_xdp", "cil_xdp_entry");
     let program: &mut Xdp = on_xdp.program_mut("cil_xdp_entry").unwrap().try_into().unwrap();
     program.load().unwrap();
     cable.node.run(|| program.attach(xdp.name(), XdpMode::Driver).map(drop)).unwrap().unwrap();
@@ -89,7 +72,7 @@ fn interfaces_that_packets_from_outside_come_in_by_are_taken() {
     default.remove(&cable.node).unwrap();
     assert_eq!(chosen(&cable), [by_tcx.clone(), by_xdp.clone()]);
 
-    let mut by_filter = renamed("observe_tcx", "cil_from_netdev");
+    let mut by_filter = renamed_observer("observe_tcx", "cil_from_netdev");
     let program: &mut SchedClassifier = by_filter.program_mut("cil_from_netdev").unwrap().try_into().unwrap();
     program.load().unwrap();
     let attach = || {

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
 
 pub use cilium::{
-    CiliumAction, CiliumCommand, CiliumHits, CiliumMonitor, CiliumPlan, DEFAULT_RUN_DIR, HookWord,
+    CiliumAction, CiliumCommand, CiliumHits, CiliumMonitor, CiliumPlan, Counting, DEFAULT_RUN_DIR, HookWord,
 };
 
 /// top for Maglev load balancing.

@@ -32,7 +32,13 @@ use std::{convert::Infallible, io, time::Duration};
 
 use ratatui::{Terminal, buffer::Buffer, layout::Rect};
 
-use self::{data::Data, host::TerminalHost, keymap::Keymap, model::Model, view::ViewName};
+use self::{
+    data::Data,
+    host::{EarlyLook, TerminalHost},
+    keymap::Keymap,
+    model::Model,
+    view::ViewName,
+};
 use crate::{
     source::Source,
     terminal::{
@@ -146,6 +152,10 @@ pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorEr
     let chosen = options.theme.as_deref().map(Theme::load).transpose()?;
     let capability = Capability::detect(options.colour, options.ascii);
     let tty = Tty::open().map_err(MonitorError::NoTerminal)?;
+    let (identity, seed) = (source.identity(), source.seed());
+    let thin = options.low_bandwidth.then_some(SELDOM);
+    let interval = options.interval.or(thin).unwrap_or(identity.interval);
+    let early = EarlyLook::start(source, interval)?;
     let (theme, awaited) = if let Some(theme) = chosen {
         (theme, false)
     } else {
@@ -156,17 +166,15 @@ pub fn run(source: Box<dyn Source>, options: Options) -> Result<Ended, MonitorEr
     let look = Look::new(theme, capability);
     let mut look = if options.low_bandwidth { look.sparing() } else { look };
 
-    let mut data = Data::new(source.identity(), source.seed(), look.half_blocks());
+    let mut data = Data::new(identity, seed, look.half_blocks());
     data.service = options.service;
     data.keymap = options.keymap;
-    let thin = options.low_bandwidth.then_some(SELDOM);
-    data.interval = options.interval.or(thin).unwrap_or(data.interval);
+    data.interval = interval;
     data.mouse = options.mouse;
     let mut model = Model::new(data, options.view);
 
     let screen = Screen::new(tty.try_clone()?.into_output(), !options.unsynchronised, look.capability.depth);
-    let mut host =
-        TerminalHost::start(&tty, source, model.data.interval, LateAnswer::new(awaited), options.on_abandon)?;
+    let mut host = TerminalHost::start(&tty, early, LateAnswer::new(awaited), options.on_abandon)?;
     let session = Session::enter(tty)?;
     if options.mouse {
         session.listen_to_mouse(true)?;

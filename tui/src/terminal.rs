@@ -2,6 +2,7 @@
 //! whatever ends the program.
 
 pub mod background;
+pub mod backlog;
 pub mod capability;
 pub mod colour;
 pub mod encode;

@@ -71,6 +71,8 @@ pub struct NodeFacts {
     pub orphans: Vec<(Family, u16)>,
     /// The seed, and how it is known, in words.
     pub seed: String,
-    /// Why hits are not counted, in words; empty where they are.
+    /// Where hits are counted, in words; empty where nothing is.
+    pub counted: String,
+    /// What is not counted and why, in words; empty where all is.
     pub not_counted: String,
 }

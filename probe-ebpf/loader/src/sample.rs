@@ -1,7 +1,7 @@
 //! Reading everything there is to show.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -93,19 +93,11 @@ fn read_service(
     now: Duration,
 ) -> Result<ServiceSample, DatapathError> {
     let slots = read_slots(maps, &whole.meta, state, now)?;
-    let mut owned = BTreeMap::<u32, u32>::new();
-    for owner in slots.owner.iter() {
-        *owned.entry(owner.0).or_default() += 1;
-    }
+    let (owned, named) = tally(&slots);
     // While a change is under way, slots may name some that have left already.
-    let leaving: Vec<(u32, Backend)> = slots
-        .owner
-        .iter()
-        .chain(slots.previous.iter())
-        .map(|number| number.0)
-        .filter(|number| !state.numbers.contains(number))
-        .collect::<BTreeSet<u32>>()
+    let leaving: Vec<(u32, Backend)> = named
         .into_iter()
+        .filter(|number| !state.numbers.contains(number))
         .filter_map(|number| Some((number, record::backend(whole.backends.get(&number)?))))
         .collect();
     let present = state.numbers.iter().copied().zip(state.service.backends.iter());
@@ -120,7 +112,7 @@ fn read_service(
                 weight: backend.weight,
                 state: backend.state,
                 health: backend.health,
-                slots: owned.get(&number).copied().unwrap_or(0),
+                slots: owned.get(number as usize).copied().unwrap_or(0),
                 counters: Counters {
                     packets: counters.packets,
                     bytes: counters.bytes,
@@ -154,6 +146,17 @@ fn read_service(
         slots,
         cilium: None,
     })
+}
+
+/// How many slots each number owns, at its place; and the numbers that any slot names, as its owner or the one before.
+fn tally(slots: &Slots) -> (Vec<u32>, Vec<u32>) {
+    let numbers = || slots.owner.iter().chain(slots.previous.iter()).map(|number| number.0 as usize);
+    let room = numbers().max().map_or(0, |highest| highest + 1);
+    let (mut owned, mut is_named) = (vec![0; room], vec![false; room]);
+    slots.owner.iter().for_each(|number| owned[number.0 as usize] += 1);
+    numbers().for_each(|number| is_named[number] = true);
+    let named = (0..).zip(is_named).filter_map(|(number, is_named)| is_named.then_some(number));
+    (owned, named.collect())
 }
 
 fn read_slots(

@@ -83,6 +83,18 @@ impl State {
         Ok(state)
     }
 
+    /// Takes in a service that was written, and its backends with their numbers.
+    pub(crate) fn add(
+        &mut self,
+        number: u32,
+        identity: &ServiceIdentity,
+        backends: &[(u32, BackendIdentity)],
+    ) {
+        self.backends.extend(backends.iter().copied());
+        let members = backends.iter().map(|(number, identity)| (*number, record::backend(identity)));
+        self.services.insert(number, ServiceState::new(number, identity, members.collect()));
+    }
+
     /// Reads the state as a whole, and makes sure that this version knows the rest.
     pub(crate) fn read_meta(maps: &Maps) -> Result<Meta, DatapathError> {
         known_meta(&maps.meta)

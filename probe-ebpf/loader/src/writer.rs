@@ -246,6 +246,8 @@ impl<'a> Writer<'a> {
             }
             let identity = record::service_identity(service, seed, first_slot);
             writer.maps.service_identities.set(&number, &identity)?;
+            // Reading all of it again for each service of a thousand would take seconds.
+            writer.state.add(number, &identity, &identities);
             writer.record(notes)?;
             writer.decide()?;
             writer.derive(number).map(drop)
@@ -264,6 +266,7 @@ impl<'a> Writer<'a> {
             writer.maps.service_identities.set(&number, identity)?;
             writer.record(notes)?;
             writer.decide()?;
+            writer.state = State::read(writer.maps)?;
             writer.derive(number).map(drop)
         })
     }
@@ -354,6 +357,7 @@ impl<'a> Writer<'a> {
         if strangers {
             wait_for_readers();
         }
+        self.state = State::read(self.maps)?;
         for number in known {
             finished |= self.derive(number)?;
         }
@@ -445,8 +449,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Derives what the program reads of one service, and says whether the program knew the service otherwise.
-    fn derive(&mut self, number: u32) -> Result<bool, DatapathError> {
-        self.state = State::read(self.maps)?;
+    fn derive(&self, number: u32) -> Result<bool, DatapathError> {
         let service: &ServiceState = &self.state.services[&number];
         let (leaving, members): (BTreeMap<_, _>, BTreeMap<_, _>) =
             self.state.backends.iter().filter(|(_, backend)| backend.service == number).partition(
@@ -562,9 +565,7 @@ impl<'a> Writer<'a> {
     fn end(&mut self) -> Result<(), DatapathError> {
         self.state.meta.state_version = (self.state.meta.state_version | 1) + 1;
         self.state.meta.decided = 0;
-        self.store_meta()?;
-        self.state = State::read(self.maps)?;
-        Ok(())
+        self.store_meta()
     }
 
     /// Writes down what is done; it counts from the next store of the state as a whole on.

@@ -26,6 +26,26 @@ pub struct CiliumMonitor {
     /// Cilium's `maglev.hashSeed`, where the node does not tell it
     #[arg(id = "monitor-seed", long = "seed", value_name = "BASE64", value_parser = seed)]
     pub seed: Option<HashSeed>,
+    /// Count no hits of a Cilium node: nothing is attached
+    #[arg(long)]
+    pub no_observer: bool,
+    /// Where hits are counted, and by which hash
+    #[command(flatten)]
+    pub counting: Counting,
+}
+
+/// Where hits of a Cilium node are counted, and by which hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Counting {
+    /// An interface that packets come in by [default: those with Cilium's programs, and the default route's]
+    #[arg(long, value_name = "IF")]
+    pub interface: Vec<String>,
+    /// Where packets are looked at
+    #[arg(long, value_enum, default_value_t)]
+    pub hook: HookWord,
+    /// The flow hash of Cilium before 1.17
+    #[arg(long)]
+    pub older_hash: bool,
 }
 
 use super::duration;
@@ -98,18 +118,12 @@ pub struct CiliumHits {
     /// One service alone: its name, address or id
     #[arg(long)]
     pub service: Option<String>,
-    /// An interface that packets come in by [default: those with Cilium's programs, and the default route's]
-    #[arg(long, value_name = "IF")]
-    pub interface: Vec<String>,
     /// How long to count [default: until Ctrl-C; 10s with -o json]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Where packets are looked at
-    #[arg(long, value_enum, default_value_t)]
-    pub hook: HookWord,
-    /// The flow hash of Cilium before 1.17
-    #[arg(long)]
-    pub older_hash: bool,
+    /// Where, and by which hash
+    #[command(flatten)]
+    pub counting: Counting,
 }
 
 /// Where packets are looked at.

@@ -3,8 +3,9 @@
 use std::{env, io::IsTerminal as _, path::Path, process::ExitCode};
 
 use maglev_probe::{
-    DatapathError, Instance,
+    DatapathError, Instance, Interface,
     cilium::{DEFAULT_PINS, is_node},
+    observe::ObserveError,
 };
 
 use super::{Context, print};
@@ -48,11 +49,16 @@ pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
 /// The Cilium node that this is.
 fn cilium(context: &Context<'_>) -> Result<CiliumSource, Failure> {
     let words = &context.arguments.cilium;
+    for interface in &words.counting.interface {
+        Interface::by_name(interface)
+            .map_err(|_| Failure::of(&ObserveError::UnknownInterface(interface.clone())))?;
+    }
     let place = Place {
         pins: words.pins.clone().unwrap_or_else(|| DEFAULT_PINS.into()),
         run_dir: words.run_dir.clone().unwrap_or_else(|| DEFAULT_RUN_DIR.into()),
         names: words.names.as_deref().map(Names::read).transpose()?,
         seed: words.seed,
+        counting: (!words.no_observer).then(|| words.counting.clone()),
     };
     CiliumSource::open(place).map_err(|error| Failure::of(&error))
 }

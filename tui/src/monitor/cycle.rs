@@ -110,7 +110,8 @@ where
         model.data.traffic.pending += bytes as u64;
 
         // Everything that is there is taken in before the next frame: a key that repeats is not drawn each time.
-        let mut limit = None;
+        // Where a picture takes more than a frame, the next one has more of it.
+        let mut limit = terminal.backend().is_behind().then_some(Duration::ZERO);
         while let Some(event) = host.next(limit) {
             limit = Some(Duration::ZERO);
             let effects = match event {

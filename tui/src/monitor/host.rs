@@ -30,6 +30,28 @@ enum Wake {
     Sample,
 }
 
+/// The source, looked at while its terminal is still asked what it is: the first frame waits for both.
+#[expect(missing_debug_implementations, reason = "threads and channels have nothing to show")]
+pub struct EarlyLook {
+    sender: Sender<Wake>,
+    wakes: Receiver<Wake>,
+    sampler: Sampler,
+}
+
+impl EarlyLook {
+    /// Looks at `source` each `interval` from now on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had.
+    pub fn start(source: Box<dyn Source>, interval: Duration) -> io::Result<Self> {
+        let (sender, wakes) = mpsc::channel();
+        let told = sender.clone();
+        let sampler = Sampler::start(source, interval, move |report| tell(&told, report))?;
+        Ok(Self { sender, wakes, sampler })
+    }
+}
+
 /// The threads of a monitor on a terminal. Dropped, they end.
 #[expect(missing_debug_implementations, reason = "threads and channels have nothing to show")]
 pub struct TerminalHost {
@@ -42,19 +64,18 @@ pub struct TerminalHost {
 }
 
 impl TerminalHost {
-    /// Starts them; keys that `late` takes for the terminal's answer are none.
+    /// Starts those that are missing; keys that `late` takes for the terminal's answer are none.
     ///
     /// # Errors
     ///
     /// When there are no threads or descriptors to be had.
     pub fn start(
         tty: &Tty,
-        source: Box<dyn Source>,
-        interval: Duration,
+        look: EarlyLook,
         late: LateAnswer,
         on_abandon: Option<OnAbandon>,
     ) -> io::Result<Self> {
-        let (sender, wakes) = mpsc::channel();
+        let EarlyLook { sender, wakes, sampler } = look;
         let gone = sender.clone();
         let watchdog = Watchdog::start(
             tty.try_clone()?,
@@ -77,15 +98,13 @@ impl TerminalHost {
             };
             signals.send(Wake::Event(event)).is_ok()
         })?;
-        let keys = sender.clone();
         let input = InputThread::start(tty.try_clone()?, late, move |input| {
             let message = match input {
                 Input::Key(key) => Message::Key(key),
                 Input::Mouse(mouse) => Message::Mouse(mouse),
             };
-            keys.send(Wake::Event(Event::Message(message))).is_ok()
+            sender.send(Wake::Event(Event::Message(message))).is_ok()
         })?;
-        let sampler = Sampler::start(source, interval, move |report| tell(&sender, report))?;
         Ok(Self { wakes, sampler, _input: input, _signals: signals, _watchdog: watchdog })
     }
 

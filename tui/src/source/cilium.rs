@@ -4,6 +4,7 @@ mod change;
 mod identity;
 mod naming;
 mod observed;
+mod observing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +28,7 @@ use self::{
     identity::Identities,
     naming::named,
     observed::{FrontendKey, Observed, key_of},
+    observing::Observing,
 };
 use super::{ChangeRequest, Identity, ServiceChanges, Source, SourceError};
 use crate::{
@@ -34,6 +36,7 @@ use crate::{
         names::Names,
         seed::{self, KnownSeed},
     },
+    cli::Counting,
     failure::in_words,
     monitor::data::service_of,
 };
@@ -67,6 +70,8 @@ pub(crate) struct Place {
     pub(crate) names: Option<Names>,
     /// The seed, if it was given.
     pub(crate) seed: Option<HashSeed>,
+    /// Where hits are to be counted; nowhere where there is none.
+    pub(crate) counting: Option<Counting>,
 }
 
 /// A Cilium node, read anew at each look.
@@ -85,6 +90,7 @@ pub(crate) struct CiliumSource {
     /// The maps of that look, by name: another id means that the agent has made a map anew.
     maps: BTreeMap<String, u32>,
     has_looked: bool,
+    observing: Observing,
     events: Vec<Event>,
     state_version: u64,
 }
@@ -105,13 +111,14 @@ impl CiliumSource {
             asks: place.names.is_none(),
             names: place.names.take().unwrap_or_default(),
             asked: None,
-            place,
             identities: Identities::default(),
             frontends: BTreeMap::new(),
             maps: BTreeMap::new(),
             has_looked: false,
+            observing: Observing::new(place.counting.take()),
             events: Vec::new(),
             state_version: 1,
+            place,
         })
     }
 
@@ -205,7 +212,8 @@ impl CiliumSource {
                 || "not known: give --seed".to_owned(),
                 |known| format!("{}, {}", known.seed, known.source),
             ),
-            not_counted: "hits are not counted here: `maglev-top cilium hits` counts them".to_owned(),
+            counted: self.observing.counted(),
+            not_counted: self.observing.not_counted(&self.frontends),
         }
     }
 }
@@ -235,6 +243,11 @@ impl Source for CiliumSource {
             let before = self.frontends.get(&key);
             now.insert(key, Observed::of(&node, frontend, name, &mut self.identities, before));
         }
+        if self.has_looked {
+            // At the first look one waits for a screen, and nothing has been counted.
+            let seed = self.seed.as_ref().map(|known| known.seed);
+            self.observing.look(&node, seed, &self.frontends);
+        }
         self.compare_frontends(now, wall);
         self.find_seed(&node, version);
         self.verify();
@@ -244,7 +257,7 @@ impl Source for CiliumSource {
             taken_at,
             wall: Some(wall),
             state_version: self.state_version,
-            services: self.frontends.values().map(Observed::sample).collect(),
+            services: self.frontends.iter().map(|(key, one)| one.sample(self.observing.of(key))).collect(),
             verdicts: Vec::new(),
             processors: Vec::new(),
             events: self.events.clone(),
@@ -258,7 +271,7 @@ impl Source for CiliumSource {
         let plan = |one: &ServiceChanges| {
             let service = self.frontends.values().find(|frontend| frontend.name == one.service);
             let service = service
-                .map(Observed::sample)
+                .map(|service| service.sample(None))
                 .ok_or_else(|| refused(format!("there is no service {}", one.service)))?;
             if !service.is_reproducible() {
                 return Err(refused(format!(

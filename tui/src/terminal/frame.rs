@@ -6,6 +6,9 @@ use std::io::{self, Write};
 const BEGIN: &[u8] = b"\x1b[?2026h";
 const END: &[u8] = b"\x1b[?2026l";
 
+/// The most bytes of a frame: a slow link is not to be held up by one for long.
+pub const MOST: usize = 30_000;
+
 /// Collects a frame and writes it with one call.
 ///
 /// Over ssh a write can be a packet, and the stock backend makes hundreds of them a frame.
@@ -42,6 +45,12 @@ impl<W: Write> FrameWriter<W> {
         result?;
         self.written += bytes as u64;
         Ok(bytes)
+    }
+
+    /// How many bytes more the frame may take.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        MOST.saturating_sub(BEGIN.len() + self.buffer.len() + END.len())
     }
 
     /// How many bytes were written in all.

@@ -12,7 +12,7 @@ use ratatui::{
 };
 use rustix::termios;
 
-use super::{capability::ColourDepth, encode, frame::FrameWriter};
+use super::{backlog::Backlog, capability::ColourDepth, frame::FrameWriter};
 
 /// A backend that shows a frame as a whole.
 pub trait Present: Backend {
@@ -22,6 +22,11 @@ pub trait Present: Backend {
     ///
     /// When it cannot be shown.
     fn present(&mut self) -> Result<usize, Self::Error>;
+
+    /// Whether part of what was drawn is still to be shown: it is, the next times that something is.
+    fn is_behind(&self) -> bool {
+        false
+    }
 
     /// Forgets what is known of the terminal: it was somebody else's in between.
     fn forget(&mut self) {}
@@ -52,14 +57,16 @@ impl Output for File {
 pub struct Screen<W: Write> {
     frame: FrameWriter<W>,
     depth: ColourDepth,
+    backlog: Backlog,
     cursor_hidden: bool,
 }
 
 impl<W: Write> Screen<W> {
     /// A screen on `output`.
     #[must_use]
-    pub const fn new(output: W, synchronised: bool, depth: ColourDepth) -> Self {
-        Self { frame: FrameWriter::new(output, synchronised), depth, cursor_hidden: false }
+    pub fn new(output: W, synchronised: bool, depth: ColourDepth) -> Self {
+        let frame = FrameWriter::new(output, synchronised);
+        Self { frame, depth, backlog: Backlog::default(), cursor_hidden: false }
     }
 
     /// The frames' writer.
@@ -78,6 +85,10 @@ impl<W: Output> Present for Screen<W> {
         self.frame.present()
     }
 
+    fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     fn forget(&mut self) {
         self.cursor_hidden = false;
     }
@@ -90,8 +101,13 @@ impl<W: Output> Backend for Screen<W> {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
+        // Before the cells, so that it has its part of the frame's room.
+        self.hide_cursor()?;
+        self.backlog.add(content);
         let mut bytes = Vec::new();
-        encode::cells(content, self.depth, &mut bytes);
+        if !self.backlog.is_empty() {
+            self.backlog.write(self.depth, self.frame.room(), &mut bytes);
+        }
         self.frame.write_all(&bytes)
     }
 
@@ -118,6 +134,7 @@ impl<W: Output> Backend for Screen<W> {
     }
 
     fn clear(&mut self) -> io::Result<()> {
+        self.backlog.clear();
         self.crossterm().clear()
     }
 

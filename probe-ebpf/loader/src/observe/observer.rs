@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    mem,
+    fmt, mem,
 };
 
 use maglev_core::{
@@ -136,6 +136,15 @@ impl Observer {
     /// When a map cannot be read.
     pub fn sample(&mut self) -> Result<Hits, ObserveError> {
         self.absorb();
+        self.counted()
+    }
+
+    /// What was counted until the node was last followed or sampled: no counter of slots is read again.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn counted(&self) -> Result<Hits, ObserveError> {
         let verdicts = self.counters.verdicts()?;
         let frontends = self.watched.iter().map(|(&(address, protocol), watched)| FrontendHits {
             id: watched.id,
@@ -279,6 +288,18 @@ impl Observer {
         }
         self.counters = next;
         Ok(())
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { places, counters: _, settings, watched, verdicts_before: _ } = self;
+        formatter
+            .debug_struct("Observer")
+            .field("places", places)
+            .field("settings", settings)
+            .field("watched", &watched.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,15 +8,13 @@ use std::{
 use maglev_core::cilium::{Frontend, Member, Node};
 use maglev_probe::{
     cilium::{self, CiliumError},
-    observe::{
-        BackendHits, FrontendHits, Hits, Hook, HookChoice, Observer, ObserverTerms, ObserverVerdict, choose,
-    },
+    observe::{BackendHits, FrontendHits, Hits, Hook, Observer, ObserverVerdict},
 };
 use serde::Serialize;
 
 use super::{View, answers_to, print, share_of};
 use crate::{
-    cli::{CiliumHits, HookWord},
+    cli::CiliumHits,
     failure::{Failure, in_words},
     interruption::Interruption,
 };
@@ -75,7 +73,7 @@ pub(super) fn run(mut view: View<'_>, words: &CiliumHits) -> Result<(), Failure>
     view.select(words.service.as_deref())?;
     let seed = view.seed_or_failure()?;
     let interfaces = interfaces(words)?;
-    let terms = ObserverTerms { seed: seed.seed, older_order: words.older_hash, hook: words.hook.choice() };
+    let terms = words.counting.terms(seed.seed);
     // Before anything is attached: a signal in between must not be lost.
     let interruption = Interruption::watch().map_err(|error| Failure::of(&error))?;
     let watches = |view: &View<'_>, frontend: &Frontend| {
@@ -118,7 +116,7 @@ pub(super) fn run(mut view: View<'_>, words: &CiliumHits) -> Result<(), Failure>
         return print::json(&HitsReport {
             seconds,
             seed: seed.seed.to_string(),
-            older_hash: words.older_hash,
+            older_hash: words.counting.older_hash,
             interfaces: observer.placements().map(InterfaceReport::of).collect(),
             verdicts: hits.verdicts.iter().map(|(verdict, packets)| (verdict.word(), *packets)).collect(),
             services: counted(&view, &hits).map(|(one, hits)| ServiceReport::of(&view, one, hits)).collect(),
@@ -127,18 +125,10 @@ pub(super) fn run(mut view: View<'_>, words: &CiliumHits) -> Result<(), Failure>
     print_hits(&view, &hits, seconds)
 }
 
-/// Those that were named, or those that packets from outside come in by.
+/// The interfaces to count on. Where none was named, it is said which were chosen, and why.
 fn interfaces(words: &CiliumHits) -> Result<Vec<String>, Failure> {
-    if !words.interface.is_empty() {
-        return Ok(words.interface.clone());
-    }
-    let chosen = choose().map_err(|error| Failure::of(&error))?;
-    if chosen.is_empty() {
-        return Err(Failure::Failed(
-            "no interface has Cilium's programs or the default route; name those that packets come in by with --interface".to_owned(),
-        ));
-    }
-    for one in &chosen {
+    let chosen = words.counting.interfaces().map_err(|error| Failure::of(&error))?;
+    for one in chosen.iter().filter(|_| words.counting.interface.is_empty()) {
         eprintln!("chose {}: {}", one.interface, one.reason);
     }
     Ok(chosen.into_iter().map(|one| one.interface).collect())
@@ -301,17 +291,6 @@ impl ServiceReport {
                 .collect(),
             slots: hits.hits.clone(),
             slot_new_connections: hits.connections.clone(),
-        }
-    }
-}
-
-impl HookWord {
-    const fn choice(self) -> HookChoice {
-        match self {
-            Self::Auto => HookChoice::Auto,
-            Self::Xdp => HookChoice::Only(Hook::NativeXdp),
-            Self::Tcx => HookChoice::Only(Hook::Tcx),
-            Self::XdpGeneric => HookChoice::Only(Hook::GenericXdp),
         }
     }
 }

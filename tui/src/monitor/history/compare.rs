@@ -131,6 +131,12 @@ fn title(moment: &Moment) -> String {
     [clock, words].into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether it is a change that marks it, and not the operator.
+fn is_of_a_change(moment: &Moment) -> bool {
+    let is = |wanted: fn(&Mark) -> bool| moment.marks.iter().any(wanted);
+    is(|mark| matches!(mark, Mark::Change(_))) && !is(|mark| matches!(mark, Mark::Hand(_)))
+}
+
 impl Data {
     /// The marked moments, the latest first: their numbers, and what they are called.
     #[must_use]
@@ -177,13 +183,17 @@ impl Data {
         }
     }
 
-    /// Compares what is shown with a moment that is kept.
+    /// Compares what is shown with a moment that is kept; where an earlier change marks it, with the one before: what the
+    /// change did is seen then.
     pub fn compare_with(&mut self, number: u64) {
         let Some(moment) = self.time.ring.moment(number) else {
             return self.say(NoticeTone::Warning, "that moment is not kept any more");
         };
-        let title = title(moment);
-        let picture = self.time.ring.picture(number, self.live_history());
+        let is_past = self.shown_moment().is_some_and(|shown| number <= shown);
+        let before = number.checked_sub(1).filter(|_| is_past && is_of_a_change(moment));
+        let before = before.filter(|before| self.time.ring.moment(*before).is_some());
+        let title = if before.is_some() { format!("before {}", title(moment)) } else { title(moment) };
+        let picture = self.time.ring.picture(before.unwrap_or(number), self.live_history());
         self.time.comparison = picture.map(|picture| Comparison { number, title, picture });
         self.tell_time();
     }

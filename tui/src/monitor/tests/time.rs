@@ -265,7 +265,11 @@ fn right_after_a_change_it_is_compared_with_that_very_change() {
     bench.press("d<Tab><Enter>").pass(3);
     // The second change is made, and its moment is the latest one.
     bench.press("jw<Backspace><Backspace><Backspace>250<Enter><Tab><Enter>").resize(120, 40);
-    bench.press("v").expect("BESIDE").expect("weight b2 (web)").press("v");
+    // Beside it stands what was before: one sees what the change did.
+    bench.press("v").expect("BESIDE before").expect("weight b2 (web)");
+    let line = bench.text().lines().find(|line| line.contains(" b2 ")).map(str::to_owned).unwrap();
+    assert!(line.contains('+') || line.contains('-'), "{line}");
+    bench.press("v");
 
     // The source has made it, and has not looked again yet.
     bench.press("jx<Tab>");

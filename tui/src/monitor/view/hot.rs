@@ -86,7 +86,7 @@ fn columns<'a>() -> Vec<Column<&'a Row>> {
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
     vec![
         number("SLOT", 9, 0, |row, look, _| span(count(u64::from(row.hot.slot)), look.text()).into()),
-        text("OWNER", 14, 1, false, |row, look, _| {
+        text("OWNER", 22, 1, false, |row, look, _| {
             let name = span(format!(" {}", row.owner()), look.text());
             Line::from(vec![mark(row.colour, row.letter, look), name])
         }),

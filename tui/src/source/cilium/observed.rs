@@ -10,15 +10,15 @@ use std::{
 use maglev_core::{
     cilium::{
         Counted, Explanation, Frontend, FrontendFlags, HashText, InnerTable, Member, Node, ServiceFacts,
-        TableFacts, Verdict, Verification, WeightFit, verify,
+        TableFacts, TablePresence, Verdict, Verification, WeightFit, verify,
     },
     health::Health,
-    sample::{BackendId, BackendSample, Counters, ServiceSample, Slots},
+    sample::{BackendId, BackendSample, ServiceSample, Slots},
     seed::HashSeed,
     service::{Affinity, BackendState, DEFAULT_WEIGHT, Forwarding, Protocol, Tracking},
 };
 
-use super::identity::Identities;
+use super::{identity::Identities, observing::Tally};
 
 /// What tells frontends apart: address, protocol, and whether it is the scope of clients in the cluster.
 pub(super) type FrontendKey = (SocketAddr, u8, bool);
@@ -125,6 +125,11 @@ impl Observed {
         &self.frontend
     }
 
+    /// Whether Cilium looks at its table.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.explanation.table == TablePresence::Present
+    }
+
     pub(super) fn explanation(&self) -> Explanation {
         self.explanation
     }
@@ -157,9 +162,11 @@ impl Observed {
         weight.and_then(|weight| u16::try_from(weight).ok()).unwrap_or(DEFAULT_WEIGHT)
     }
 
-    /// The frontend as the monitor draws it.
-    pub(super) fn sample(&self) -> ServiceSample {
+    /// The frontend as the monitor draws it, with what was counted of it.
+    pub(super) fn sample(&self, tally: Option<&Tally>) -> ServiceSample {
         let frontend = &self.frontend;
+        // Of a table that has just changed its size nothing is counted yet.
+        let tally = tally.filter(|tally| tally.hits.len() == self.owner.len());
         let backends = self.members.iter().map(|seen| BackendSample {
             id: seen.id,
             name: seen.name(),
@@ -171,7 +178,7 @@ impl Observed {
             state: if seen.usable { BackendState::Active } else { BackendState::Draining },
             health: Health::Unknown,
             slots: seen.slots,
-            counters: Counters::default(),
+            counters: tally.and_then(|tally| tally.backends.get(&seen.id)).copied().unwrap_or_default(),
             quiet: None,
             by_hand: Vec::new(),
         });
@@ -185,19 +192,19 @@ impl Observed {
             tracking: Tracking::Never,
             settle_time: Duration::ZERO,
             is_checked: false,
-            counters: Counters::default(),
+            counters: tally.map(|tally| tally.all).unwrap_or_default(),
             unremembered: 0,
             backends: backends.collect(),
             slots: Slots {
                 owner: Arc::clone(&self.owner),
                 previous: vec![BackendId::NONE; self.owner.len()].into(),
-                hits: Arc::default(),
+                hits: tally.map(|tally| Arc::clone(&tally.hits)).unwrap_or_default(),
             },
-            cilium: Some(Arc::new(self.facts())),
+            cilium: Some(Arc::new(self.facts(tally.is_some()))),
         }
     }
 
-    fn facts(&self) -> ServiceFacts {
+    fn facts(&self, is_counted: bool) -> ServiceFacts {
         let frontend = &self.frontend;
         let states: BTreeMap<_, _> = self.members.iter().map(|seen| (seen.id, seen.member.state)).collect();
         ServiceFacts {
@@ -216,7 +223,7 @@ impl Observed {
                 is_reproducible: self.is_reproducible(),
             }),
             states,
-            counted: Counted::Nothing,
+            counted: if is_counted { Counted::HitsAndConnections } else { Counted::Nothing },
         }
     }
 }

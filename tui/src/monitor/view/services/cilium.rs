@@ -66,8 +66,11 @@ pub(super) fn draw(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     }
     let seed = format!(" seed {}", node.seed);
     rest = line(span(seed, look.faint()), rest, buffer);
-    if !node.not_counted.is_empty() {
-        rest = line(span(format!(" {}", node.not_counted), look.faint()), rest, buffer);
+    if !node.counted.is_empty() {
+        rest = line(span(format!(" {}", node.counted), look.faint()), rest, buffer);
+    }
+    for text in wrap(&node.not_counted, rest.width.saturating_sub(2)) {
+        rest = line(span(format!(" {text}"), look.warning()), rest, buffer);
     }
     let Some((service, facts)) = data.service().and_then(|one| Some((one, one.cilium.as_ref()?))) else {
         return;
