@@ -6,8 +6,9 @@ use maglev_probe_abi::{FragmentKey, FragmentPorts, ObserverVerdict, ServiceKey};
 use super::fragments;
 use crate::packet::{self, Ethernet, Extension, Half, Ipv4, Ipv6, Linear, Tcp, protocol};
 
-/// How many extension headers Cilium follows (`IPV6_MAX_HEADERS`, `bpf/lib/ipv6.h`).
-const EXTENSIONS: usize = 4;
+/// How many extension headers Cilium follows: of its rounds (`IPV6_MAX_HEADERS`, `bpf/lib/ipv6.h`) one is left for what is
+/// behind them.
+const EXTENSIONS: usize = 3;
 
 /// Protocols that the balancer does not know, in an IP header.
 const AUTHENTICATION: u8 = 51;
