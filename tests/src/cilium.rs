@@ -5,8 +5,10 @@ mod kernel;
 mod kind;
 mod rig;
 mod story;
+mod watched;
 
 pub use clients::{Clients, segment};
 pub use kind::{SERVICES as KIND_SERVICES, kind_node, scale_up};
 pub use rig::{Frontend, Rig, Table};
 pub use story::{story, table_of};
+pub use watched::watch as watch_kind_node;

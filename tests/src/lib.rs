@@ -21,6 +21,7 @@ pub use binary::{maglev_top, run_in};
 pub use cable::{Cable, NODE, OUTSIDE};
 pub use cilium::{
     Clients, Frontend, KIND_SERVICES, Rig, Table, kind_node, scale_up, segment, story, table_of,
+    watch_kind_node,
 };
 pub use flood::{FloodKind, flood};
 pub use object::{kept_object, write_altered_object};

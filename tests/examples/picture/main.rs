@@ -10,11 +10,15 @@ use drawing::Paper;
 fn main() -> ExitCode {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
     fs::create_dir_all(&folder).expect("the book has a folder for its pictures");
-    let told = maglev_tests::story::tell(|name, screen| {
+    let keep = |name: &str, screen: &vt100::Screen| {
         let paper = if name == "light" { Paper::LIGHT } else { Paper::DARK };
         let path = folder.join(format!("{name}.svg"));
         fs::write(&path, drawing::svg(screen, paper)).expect("the picture is written");
         println!("{}", path.display());
-    });
-    if told { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    };
+    if maglev_tests::story::tell(keep) && maglev_tests::watch_kind_node(keep) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

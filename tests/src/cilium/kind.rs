@@ -8,7 +8,7 @@ use maglev_core::{
 use super::rig::{Frontend, Rig};
 
 /// The cluster's `maglev.hashSeed`.
-const SEED: &str = "cUnyPf8gC7rYyRUy";
+pub(super) const SEED: &str = "cUnyPf8gC7rYyRUy";
 
 /// What `kubectl get services -A -o json` prints, of which names are taken.
 pub const SERVICES: &str = r#"{"items": [

@@ -54,7 +54,7 @@ pub fn lines(
 }
 
 /// Why the hits of a service are not counted: it is Cilium's, then.
-fn why_not_counted(data: &Data, service: &ServiceSample) -> String {
+pub(super) fn why_not_counted(data: &Data, service: &ServiceSample) -> String {
     let node = data.sample.as_ref().and_then(|sample| sample.cilium.as_ref());
     let facts = service.cilium.as_ref();
     match (node, facts) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use maglev_core::service::Affinity;
 
+use super::legend::why_not_counted;
 use crate::monitor::{
     data::{Data, service_of},
     number::{count, duration},
@@ -121,7 +122,7 @@ pub fn hottest(data: &Data, wanted: impl Fn(usize) -> bool) -> Option<u32> {
 pub fn why_no_slot_is_hottest(data: &Data) -> Option<String> {
     let service = data.service()?;
     if service.slots.hits.is_empty() {
-        return Some("which slots are hit is not counted here".to_owned());
+        return Some(why_not_counted(data, service));
     }
     let slots = data.service_history().map(|history| history.slots);
     match slots.filter(|slots| slots.known()) {

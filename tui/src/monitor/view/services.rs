@@ -148,7 +148,8 @@ fn columns<'a>(name: u16, data: &Data) -> Vec<Column<Row<'a>>> {
             width: 8,
             number: false,
             grows: true,
-            rank: 7,
+            // Of Cilium's what is said of the table comes first.
+            rank: if is_cilium(data) { 11 } else { 7 },
             cell: |row, look, width| {
                 let values: Vec<Option<f64>> = row
                     .track
@@ -171,7 +172,7 @@ fn columns<'a>(name: u16, data: &Data) -> Vec<Column<Row<'a>>> {
         columns.push(number("MEMORY", 9, 8, cell));
         columns.push(Column {
             title: "TABLE",
-            width: 18,
+            width: cilium::table_width(data.services()),
             number: false,
             grows: true,
             rank: 2,

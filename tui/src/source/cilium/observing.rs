@@ -105,7 +105,10 @@ impl Observing {
             }
         };
         match begun {
-            Ok(running) => (self.running, self.failed) = (Some(running), None),
+            Ok((running, counted)) => {
+                self.tally(counted, &BTreeMap::new());
+                (self.running, self.failed) = (Some(running), None);
+            }
             Err(failed) => self.failed = Some(failed),
         }
     }
@@ -173,12 +176,14 @@ impl Failed {
 }
 
 impl Running {
-    fn begin(wanted: &Counting, node: &Node, seed: HashSeed) -> Result<Self, String> {
+    /// Begins to count; what was counted is nothing yet, of every frontend.
+    fn begin(wanted: &Counting, node: &Node, seed: HashSeed) -> Result<(Self, Vec<FrontendHits>), String> {
         let chosen = wanted.interfaces().map_err(|error| in_words(&error))?;
         let interfaces: Vec<String> = chosen.into_iter().map(|one| one.interface).collect();
         let observer = Observer::attach(&interfaces, &wanted.terms(seed), node, |_| true);
         let observer = observer.map_err(|error| in_words(&error))?;
-        Ok(Self { observer, seed, looks_round: Instant::now() + AGAIN })
+        let counted = observer.counted().map_err(|error| in_words(&error))?;
+        Ok((Self { observer, seed, looks_round: Instant::now() + AGAIN }, counted.frontends))
     }
 
     /// Now and then takes hooks that have become free, on interfaces that have come, too.

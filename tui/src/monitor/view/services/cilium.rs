@@ -40,6 +40,12 @@ pub(super) fn table(facts: &ServiceFacts) -> String {
     format!("{}{reason}{verdict}", explanation.table)
 }
 
+/// How wide the words are that are said of the tables, as far as there is room for any.
+pub(super) fn table_width(services: &[ServiceSample]) -> u16 {
+    let widths = services.iter().filter_map(|service| Some(table(service.cilium.as_ref()?).chars().count()));
+    u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX).clamp(18, 48)
+}
+
 /// The same, in its colour: what is by design stands back, what is not stands out.
 pub(super) fn table_cell(facts: &ServiceFacts, look: &Look) -> Span<'static> {
     let verification = facts.table.as_ref().and_then(|table| table.verification.as_ref());
