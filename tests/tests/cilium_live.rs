@@ -13,8 +13,8 @@ use aya::{
     programs::{SchedClassifier, TcAttachType, Xdp, XdpMode},
 };
 use maglev_tests::{
-    Cable, Clients, KIND_SERVICES, Rig, Terminal, eventually, kind_node, maglev_top, renamed_observer,
-    scale_up,
+    Cable, Clients, Frontend, KIND_SERVICES, Rig, Terminal, eventually, kind_node, maglev_top,
+    renamed_observer, scale_up,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -169,6 +169,35 @@ fn a_table_that_is_built_anew_is_no_spike() {
         screen.lines().any(|line| line.contains("10.244.2.77:80 active") && line.matches('%').count() == 2)
     });
     assert!(most < 2.0 * before, "{before} packets a second, and then {most}");
+    end(monitor);
+}
+
+#[test]
+fn a_service_that_has_lost_its_backends_for_a_while_is_no_spike() {
+    let Some(node) = Node::new("stale") else { return };
+    let _clients = node.send(&[NGINX, "172.18.0.3:30080"]);
+    let mut monitor = node.open(&["--seed", SEED]);
+    monitor.wait_until("packets come", |screen| packets_a_second(screen).is_some_and(|rate| rate > 200.0));
+    // What is counted by now must not come as if in one look.
+    monitor.watch(std::time::Duration::from_secs(3));
+    let before = packets_a_second(&monitor.text()).unwrap();
+    let nginx = |usable| Frontend { id: 5, address: NGINX, flags: 0x60, word: 0, usable, unusable: &[] };
+    node.rig.frontend(&nginx(&[]));
+    monitor.wait_for("stale: no-backends");
+    monitor.wait_until("its packets are not counted any more", |screen| {
+        packets_a_second(screen).is_some_and(|rate| rate < 0.7 * before)
+    });
+    node.rig.frontend(&nginx(&[1, 2, 3]));
+    let mut most = 0.0_f64;
+    monitor.wait_until("its packets are counted again", |screen| {
+        most = most.max(packets_a_second(screen).unwrap_or_default());
+        most > 0.8 * before
+    });
+    for _ in 0..5 {
+        monitor.watch(std::time::Duration::from_millis(300));
+        most = most.max(packets_a_second(&monitor.text()).unwrap_or_default());
+    }
+    assert!(most < 1.6 * before, "{before} packets a second, and then {most}");
     end(monitor);
 }
 

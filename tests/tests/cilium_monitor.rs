@@ -202,13 +202,18 @@ fn maps_made_anew_under_the_monitor_are_opened_anew() {
 
     // Another table size: the agent makes the Maglev maps anew.
     rig.resize(1021);
-    rig.table(5, false, &table_of(&[1, 2, 3], 1021));
-    monitor.wait_for("1 table of 1,021 slots");
     monitor.press("4");
-    monitor.wait_until("the new size is told", |screen| {
-        has_line(screen, &["new-map", "cilium_lb4_maglev"])
-            && (has_line(screen, &["resize", "1,021 slots, were 251"]) || has_line(screen, &["build"]))
+    monitor.wait_until("for a while there is no table", |screen| {
+        has_line(screen, &["new-map", "cilium_lb4_maglev"]) && has_line(screen, &["drop", ADDRESS])
     });
+    rig.table(5, false, &table_of(&[1, 2, 3], 1021));
+    monitor
+        .wait_until("the new size is told", |screen| has_line(screen, &["resize", "1,021 slots, were 251"]));
+    // One that goes and comes back is compared with the one that it was.
+    rig.drop_table(5, false);
+    monitor.wait_until("the table is gone", |screen| screen.matches("drop").count() == 2);
+    rig.table(5, false, &table_of(&[1, 2, 3], 1021));
+    monitor.wait_until("no slot has moved", |screen| has_line(screen, &["rebuild", " 0 ", "was"]));
 
     // An agent that takes over nothing: every map is another, and for a while they are empty.
     rig.restart();

@@ -487,13 +487,25 @@ fn whoever_has_the_hook_of_xdp_keeps_it_and_behind_cilium_nothing_is_counted() {
     drop(other);
 
     // Cilium's comes meanwhile, and is there from the beginning.
-    let _ciliums = somebody(&cable, "cil_xdp_entry");
+    let ciliums = somebody(&cable, "cil_xdp_entry");
     cable.node.run(|| observer.follow(&node, |_| true)).unwrap().unwrap();
     let refusal = Refusal::CiliumHoldsXdp("cil_xdp_entry".to_owned());
     assert_eq!(hook_of(&observer), Err(refusal));
     let refused = try_attach(&cable, &terms(HookChoice::Auto), &node);
     let words = refused.err().unwrap().to_string();
     assert!(words.contains("Cilium holds its XDP hook (cil_xdp_entry"), "{words}");
+
+    // It goes again: a place is taken where there is none, and only there.
+    cable.node.run(|| observer.sit_on("eth0")).unwrap().unwrap();
+    assert!(hook_of(&observer).is_err());
+    drop(ciliums);
+    for _ in 0..2 {
+        cable.node.run(|| observer.sit_on("eth0")).unwrap().unwrap();
+        assert_eq!(hook_of(&observer), Ok(Hook::NativeXdp));
+        assert_eq!(on_the_node(&cable), 1);
+    }
+    expected.send(&cable, &node, ("192.0.2.10:80", 6), client("192.0.2.10:80", 1), true, false);
+    expected.hold_against(&counted(&mut observer, 11));
 }
 
 fn hits(rig: &Rig, words: &[&str]) -> Command {

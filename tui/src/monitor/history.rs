@@ -114,9 +114,10 @@ impl History {
     fn count(&mut self, base: Option<&Sample>, now: &Sample, elapsed: Duration, missing: usize) {
         self.tracks.step();
         for service in &now.services {
-            // Of what nobody counts there are no rates.
-            let is_counted = service.counted() != Counted::Nothing;
-            let before = of(base, service).filter(|before| is_counted && !went_back(before, service));
+            // Of what nobody counts there are no rates, nor of what was not counted before.
+            let is_counted = |service: &ServiceSample| service.counted() != Counted::Nothing;
+            let before = of(base, service)
+                .filter(|before| is_counted(before) && is_counted(service) && !went_back(before, service));
             let rates =
                 before.and_then(|before| Rates::between(&before.counters, &service.counters, elapsed));
             self.tracks.push_service(&service.name, rates, missing);

@@ -40,6 +40,7 @@ pub struct Observer {
     /// Where it sits: before its programs, to end before them.
     places: Vec<Place>,
     counters: Counters,
+    hook: HookChoice,
     settings: ObserverSettings,
     watched: BTreeMap<FrontendAt, Watched>,
     /// What generations before counted, by verdict.
@@ -86,6 +87,7 @@ impl Observer {
         let mut observer = Self {
             places: Vec::new(),
             counters: Counters::load(room_for(&wanted), settings)?,
+            hook: terms.hook,
             settings,
             watched: BTreeMap::new(),
             verdicts_before: vec![0; ObserverVerdict::COUNT as usize],
@@ -104,6 +106,25 @@ impl Observer {
             return Err(ObserveError::Nowhere(reasons.collect::<Vec<_>>().join("; ")));
         }
         Ok(observer)
+    }
+
+    /// Takes a hook on an interface if it has none there: one that came, that was made anew under its name, or whose hook
+    /// was somebody else's.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, or the privileges are missing.
+    pub fn sit_on(&mut self, interface: &str) -> Result<(), ObserveError> {
+        let place = self.places.iter().position(|place| place.placement.interface == interface);
+        if place.is_some_and(|place| self.places[place].holds()) {
+            return Ok(());
+        }
+        let taken = Place::take(interface, self.hook, self.counters.programs()?)?;
+        match place {
+            Some(place) => self.places[place] = taken,
+            None => self.places.push(taken),
+        }
+        Ok(())
     }
 
     /// Each interface, with the hook that packets are looked at on, or why they are not.
@@ -293,10 +314,11 @@ impl Observer {
 
 impl fmt::Debug for Observer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { places, counters: _, settings, watched, verdicts_before: _ } = self;
+        let Self { places, counters: _, hook, settings, watched, verdicts_before: _ } = self;
         formatter
             .debug_struct("Observer")
             .field("places", places)
+            .field("hook", hook)
             .field("settings", settings)
             .field("watched", &watched.len())
             .finish_non_exhaustive()

@@ -148,6 +148,12 @@ impl Place {
         })
     }
 
+    /// Whether it has a hook, on the interface that goes by its name.
+    pub(super) fn holds(&self) -> bool {
+        let found = Interface::by_name(&self.placement.interface);
+        self.link.is_some() && found.is_ok_and(|found| found.index == self.interface)
+    }
+
     /// Ends where Cilium has taken the XDP hook meanwhile: what is counted behind it would be wrong.
     pub(super) fn look_again(&mut self) {
         let found = Interface::by_index(self.interface).ok();

@@ -11,7 +11,7 @@ use ratatui::{
 
 use super::{
     raster::{Pixel, Raster},
-    window::Window,
+    window::{Tile, Window},
 };
 use crate::{
     monitor::{
@@ -58,6 +58,14 @@ impl Colouring {
     }
 }
 
+/// The sizes that slots of small tables are drawn in, the largest first: cells are twice as tall as wide.
+const TILES: [Tile; 4] = [
+    Tile { wide: 8, tall: 4 },
+    Tile { wide: 6, tall: 3 },
+    Tile { wide: 4, tall: 2 },
+    Tile { wide: 2, tall: 1 },
+];
+
 /// How wide the numbers of slots at the left are; nothing where there is no room for them.
 #[must_use]
 pub fn gutter(slots: usize, width: u16) -> u16 {
@@ -81,13 +89,33 @@ pub fn pixels(area: Rect, slots: usize, half_blocks: bool) -> (u32, u32) {
     (columns, u32::from(area.height) * if half_blocks { 2 } else { 1 })
 }
 
+/// All slots, as large as there is room for them.
+#[must_use]
+pub fn overview(area: Rect, slots: usize, half_blocks: bool) -> Window {
+    let number = u32::try_from(slots).unwrap_or(u32::MAX);
+    let room = area.width - gutter(slots, area.width).min(area.width);
+    let tiled = TILES.into_iter().find_map(|tile| {
+        let columns = u32::from(room / tile.wide) / 10 * 10;
+        let rows = u32::from(area.height / tile.tall);
+        (columns * rows >= number && number > 0)
+            .then(|| Window { tile: Some(tile), ..Window::overview(number, columns, rows) })
+    });
+    tiled.unwrap_or_else(|| {
+        let (columns, rows) = pixels(area, slots, half_blocks);
+        Window::overview(number, columns, rows)
+    })
+}
+
 /// The first slot of what is drawn at that place of `area`.
 #[must_use]
 pub fn slot_at(window: Window, place: Position, area: Rect, half_blocks: bool) -> Option<u32> {
     let left = area.x + gutter(window.slots as usize, area.width);
     let column = place.x.checked_sub(left)?;
     let row = place.y.checked_sub(area.y).filter(|row| *row < area.height)?;
-    let (column, row) = (u32::from(column), u32::from(row) * if half_blocks { 2 } else { 1 });
+    let (column, row) = match window.tile {
+        Some(Tile { wide, tall }) => (u32::from(column / wide), u32::from(row / tall)),
+        None => (u32::from(column), u32::from(row) * if half_blocks { 2 } else { 1 }),
+    };
     let slots = window.slots_of(column, row);
     (column < window.columns && row < window.rows && !slots.is_empty()).then_some(slots.start)
 }
@@ -130,7 +158,8 @@ pub fn draw(
     let area = area.intersection(buffer.area);
     let gutter = gutter(window.slots as usize, area.width);
     let half_blocks = data.half_blocks;
-    let in_cell = if half_blocks { 2 } else { 1 };
+    let in_cell = if half_blocks && window.tile.is_none() { 2 } else { 1 };
+    let Tile { wide, tall } = window.tile.unwrap_or(Tile { wide: 1, tall: 1 });
     let cursor = marks.cursor.and_then(|slot| window.pixel_of(slot));
     let elephants: Vec<(u32, u32)> = match colouring {
         Colouring::Hits => marks.elephants.iter().filter_map(|slot| window.pixel_of(*slot)).collect(),
@@ -145,17 +174,21 @@ pub fn draw(
 
     for cell_row in 0..area.height {
         let y = area.y + cell_row;
-        let row = u32::from(cell_row) * in_cell;
+        let row = u32::from(cell_row / tall) * in_cell;
         let first = window.slots_of(0, row);
         if row >= window.rows || first.is_empty() {
             break;
         }
-        if gutter > 0 {
+        let begins_tile = cell_row % tall == 0;
+        if gutter > 0 && begins_tile {
             let here = cursor.is_some_and(|(_, cursor_row)| cursor_row / in_cell == row / in_cell);
             let style = if here { look.accent() } else { look.faint() };
             line(span(label(first.start, gutter), style), Rect { y, height: 1, ..area }, buffer);
         }
-        for (x, column) in (area.x + gutter..area.right()).zip(0..window.columns) {
+        let columns = (0..window.columns).flat_map(|column| (0..wide).map(move |cell| (column, cell == 0)));
+        for (x, (column, begins)) in (area.x + gutter..area.right()).zip(columns) {
+            // What is marked is marked once.
+            let begins = begins && begins_tile;
             let Some(cell) = buffer.cell_mut((x, y)) else { continue };
             let at_cursor = |row: u32| cursor == Some((column, row));
             let pixel = raster.pixel(column, row);
@@ -164,13 +197,15 @@ pub fn draw(
                 continue;
             }
             if half_blocks {
-                let lower = raster.pixel(column, row + 1);
+                let below = row + in_cell - 1;
+                let lower = raster.pixel(column, below);
                 let shade = |pixel: Pixel, row: u32| {
                     if at_cursor(row) { look.cursor } else { colour(pixel, colouring, &owner, look) }
                 };
-                let (top, bottom) = (shade(pixel, row), shade(lower, row + 1));
+                let (top, bottom) = (shade(pixel, row), shade(lower, below));
                 cell.set_char('▀').set_fg(top).set_bg(bottom);
-                if let Some(of) = [row, row + 1].into_iter().find(|row| elephants.contains(&(column, *row))) {
+                let marked = [row, below].into_iter().find(|row| elephants.contains(&(column, *row)));
+                if let Some(of) = marked.filter(|_| begins) {
                     // The mark takes the place of both pixels, on the colour of its own.
                     cell.set_symbol(elephant(look)).set_fg(look.heat[0]).set_bg(if of == row {
                         top
@@ -181,7 +216,7 @@ pub fn draw(
             } else {
                 let (glyph, style) = letter(pixel, colouring, &owner, look);
                 cell.set_char(glyph).set_style(style);
-                if elephants.contains(&(column, row)) {
+                if begins && elephants.contains(&(column, row)) {
                     cell.set_symbol(elephant(look)).set_style(look.warning());
                 }
                 if at_cursor(row) {
@@ -247,5 +282,41 @@ fn letter(
                 (letter, Style::new().fg(look.backend(number)))
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_table_is_drawn_large_and_each_cell_is_its_slots() {
+        let sizes = [
+            (Rect::new(0, 3, 120, 31), 251, Some(Tile { wide: 4, tall: 2 })),
+            (Rect::new(0, 3, 120, 31), 1021, Some(Tile { wide: 2, tall: 1 })),
+            (Rect::new(0, 3, 200, 45), 251, Some(Tile { wide: 6, tall: 3 })),
+            (Rect::new(0, 3, 120, 31), 16_381, None),
+            (Rect::new(0, 3, 60, 9), 251, None),
+            (Rect::new(0, 3, 80, 14), 0, None),
+        ];
+        for (area, slots, tile) in sizes {
+            let window = overview(area, slots, true);
+            assert_eq!(window.tile, tile, "{slots} slots in {area}");
+            assert_eq!(window.shown(), 0..u32::try_from(slots).unwrap());
+            let Some(Tile { wide, tall }) = tile else { continue };
+            assert_eq!(window.columns % 10, 0, "rows begin at slots that can be said");
+            let left = gutter(slots, area.width);
+            let mut cells = vec![0; slots];
+            for y in area.y..area.bottom() {
+                for x in 0..area.right() {
+                    let Some(slot) = slot_at(window, Position::new(x, y), area, true) else { continue };
+                    let (column, row) = window.pixel_of(slot).unwrap();
+                    assert_eq!(u32::from((x - left) / wide), column);
+                    assert_eq!(u32::from((y - area.y) / tall), row);
+                    cells[slot as usize] += 1;
+                }
+            }
+            assert!(cells.iter().all(|cells| *cells == wide * tall), "each slot has its cells: {cells:?}");
+        }
     }
 }

@@ -44,13 +44,35 @@ pub fn lines(
     let entries = match colouring {
         Colouring::Owner => owners(data, service, look),
         Colouring::Hits if service.counted() == Counted::Nothing => {
-            vec![vec![span("hits are not counted", look.warning())]]
+            vec![vec![span(why_not_counted(data, service), look.warning())]]
         }
         Colouring::Hits => hits(heat, look),
         Colouring::Age => ages(look),
         Colouring::Moved => ways(data, service, moved, look),
     };
     flow(entries, width)
+}
+
+/// Why the hits of a service are not counted: it is Cilium's, then.
+fn why_not_counted(data: &Data, service: &ServiceSample) -> String {
+    let node = data.sample.as_ref().and_then(|sample| sample.cilium.as_ref());
+    let facts = service.cilium.as_ref();
+    match (node, facts) {
+        (Some(node), _) if node.counted.is_empty() && !node.not_counted.is_empty() => {
+            node.not_counted.clone()
+        }
+        (_, Some(facts)) if facts.internal => {
+            "hits are not counted: these clients are balanced at their sockets".to_owned()
+        }
+        (_, Some(facts)) if facts.explanation.reason.is_some() => {
+            "hits are not counted: Cilium looks at no table of it".to_owned()
+        }
+        (Some(node), _) if data.services().iter().all(|other| other.counted() == Counted::Nothing) => {
+            node.counted.clone()
+        }
+        (Some(_), _) => "hits are not counted: there is no room for it".to_owned(),
+        _ => "hits are not counted".to_owned(),
+    }
 }
 
 /// Entries one behind the other, in as many lines of that width as it takes.

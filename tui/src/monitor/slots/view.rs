@@ -303,8 +303,7 @@ impl Component for SlotsView {
         let map = Parts::shown(self.split(Layout::of(data.size, data.is_frozen()).content, data).0, data).map;
         // What would be is told by letters: each takes a cell.
         let half_blocks = data.half_blocks && data.what_if.is_none();
-        let (columns, rows) = draw::pixels(map, slots.len(), half_blocks);
-        let overview = Window::overview(u32::try_from(slots.len()).unwrap_or(u32::MAX), columns, rows);
+        let overview = draw::overview(map, slots.len(), half_blocks);
         let before = self.raster.window;
         let window = match self.zoom {
             Some(zoom) if zoom < overview.per_pixel => {
@@ -440,7 +439,8 @@ impl SlotsView {
             return;
         }
         let left = draw::gutter(window.slots as usize, area.width);
-        let width = u64::from(u32::from(area.width - left).min(window.columns));
+        let wide = window.tile.map_or(1, |tile| u32::from(tile.wide));
+        let width = u64::from(u32::from(area.width - left).min(window.columns * wide));
         let shown = window.shown();
         let slot_at = |x: u64| x * u64::from(window.slots) / width.max(1);
         let cells = (0..width).map(|x| {

@@ -150,9 +150,10 @@ pub fn lines(
                 style = if look.coloured() { style.bg(look.cursor) } else { style }
                     .add_modifier(Modifier::UNDERLINED);
             }
+            let glyphs = glyph.to_string().repeat(window.tile.map_or(1, |tile| usize::from(tile.wide)));
             match runs.last_mut() {
-                Some((text, before)) if *before == style => text.push(glyph),
-                _ => runs.push((glyph.to_string(), style)),
+                Some((text, before)) if *before == style => text.push_str(&glyphs),
+                _ => runs.push((glyphs, style)),
             }
         }
         if runs.is_empty() {
@@ -176,14 +177,18 @@ pub fn draw_map(
     let gutter = draw::gutter(window.slots as usize, area.width);
     let mut rest = area;
     for (row, cells) in (0..).zip(lines(&what_if.plan, window, Some(cursor), data, look)) {
-        let mut text = Line::default();
-        if gutter > 0 {
-            let first = window.slots_of(0, row).start;
-            let here = window.pixel_of(cursor).is_some_and(|(_, cursor_row)| cursor_row == row);
-            text.push_span(span(draw::label(first, gutter), if here { look.accent() } else { look.faint() }));
+        let first = window.slots_of(0, row).start;
+        let here = window.pixel_of(cursor).is_some_and(|(_, cursor_row)| cursor_row == row);
+        let label = span(draw::label(first, gutter), if here { look.accent() } else { look.faint() });
+        for below in 0..window.tile.map_or(1, |tile| tile.tall) {
+            let left = match gutter {
+                0 => Span::raw(""),
+                _ if below == 0 => label.clone(),
+                _ => Span::raw(" ".repeat(usize::from(gutter))),
+            };
+            let text: Line<'_> = [left].into_iter().chain(cells.spans.iter().cloned()).collect();
+            rest = line(text, rest, buffer);
         }
-        text.spans.extend(cells.spans);
-        rest = line(text, rest, buffer);
     }
 }
 

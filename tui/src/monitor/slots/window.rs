@@ -18,6 +18,17 @@ pub struct Window {
     pub columns: u32,
     /// Rows of pixels.
     pub rows: u32,
+    /// How many cells of the screen a pixel takes, where a table is so small that it takes several.
+    pub tile: Option<Tile>,
+}
+
+/// A pixel that takes several cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Cells beside one another.
+    pub wide: u16,
+    /// Cells below one another.
+    pub tall: u16,
 }
 
 impl Window {
@@ -25,7 +36,7 @@ impl Window {
     #[must_use]
     pub fn overview(slots: u32, columns: u32, rows: u32) -> Self {
         let pixels = (columns * rows).max(1);
-        Self { slots, first: 0, per_pixel: slots.div_ceil(pixels).max(1), columns, rows }
+        Self { slots, first: 0, per_pixel: slots.div_ceil(pixels).max(1), columns, rows, tile: None }
     }
 
     /// The same table with `per_pixel` slots in a pixel, so that `cursor` is on screen, in the middle where it can be;
@@ -34,7 +45,7 @@ impl Window {
     pub fn zoomed(self, per_pixel: u32, cursor: u32) -> Self {
         let overview = Self::overview(self.slots, self.columns, self.rows);
         if per_pixel >= overview.per_pixel {
-            return overview;
+            return Self { tile: self.tile, ..overview };
         }
         let window = Self { per_pixel: per_pixel.max(1), ..self };
         let row = window.row_of(cursor);

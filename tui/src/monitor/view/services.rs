@@ -240,7 +240,7 @@ impl Component for Services {
             let name = shown.get(index)?;
             Some(Row::of(data, services.iter().find(|service| service.name == *name)?))
         };
-        // What the packets of a Cilium node's services come to is not known: there is room for names.
+        // How many bits a Cilium node's services get is not known: there is room for names.
         let most = if is_cilium(data) { 36 } else { 20 };
         let name =
             services.iter().map(|service| service.name.chars().count()).max().unwrap_or(0).clamp(7, most);

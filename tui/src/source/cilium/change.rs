@@ -84,13 +84,14 @@ fn states(before: &Observed, now: &Observed) -> Vec<Change> {
 
 /// What became of the table, if anything did.
 fn table(before: &Observed, now: &Observed) -> Option<Change> {
-    let (old, new) = match (before.table(), now.table()) {
+    let new = match (before.table(), now.table()) {
         (None, None) => return None,
-        (None, Some(new)) => return Some(whole("build", now, inner(new))),
         (Some(_), None) => return Some(whole("drop", before, told(now))),
-        (Some(old), Some(new)) => (old, new),
+        (_, Some(new)) => new,
     };
-    let (was, is) = (old.slots.len(), new.slots.len());
+    // An agent that starts anew may leave a service without a table for a while.
+    let Some(old) = before.latest_table() else { return Some(whole("build", now, inner(new))) };
+    let (was, is) = (old.owner.len(), new.slots.len());
     if was != is {
         let detail = format!(
             "{}: {} slots, were {}: every flow falls into another",
@@ -100,7 +101,7 @@ fn table(before: &Observed, now: &Observed) -> Option<Change> {
         );
         return Some(whole("resize", now, detail));
     }
-    let moves = Reassignment::between(before.owner(), now.owner());
+    let moves = Reassignment::between(&old.owner, now.owner());
     if old.map == new.map && moves.moved() == 0 {
         return None;
     }

@@ -31,7 +31,18 @@ pub(super) struct Observed {
     explanation: Explanation,
     members: Vec<Seen>,
     owner: Arc<[BackendId]>,
+    /// Its table, or the last one that it had.
+    latest_table: Option<LatestTable>,
     verification: Option<Verification>,
+}
+
+/// A table that is there, or was.
+#[derive(Clone, Debug)]
+pub(super) struct LatestTable {
+    /// The id of its inner map.
+    pub(super) map: u32,
+    /// Who owned its slots.
+    pub(super) owner: Arc<[BackendId]>,
 }
 
 /// A backend of a frontend.
@@ -90,7 +101,18 @@ impl Observed {
         let owner = table.map_or_else(Arc::default, |table| {
             table.slots.iter().map(|&at| members[at as usize].id).collect()
         });
-        Self { name, explanation, frontend: frontend.clone(), members, owner, verification: None }
+        let table = frontend.table.as_ref();
+        let latest_table = table.map(|table| LatestTable { map: table.map, owner: Arc::clone(&owner) });
+        let latest_table = latest_table.or_else(|| before?.latest_table.clone());
+        Self {
+            name,
+            explanation,
+            frontend: frontend.clone(),
+            members,
+            owner,
+            latest_table,
+            verification: None,
+        }
     }
 
     /// Whether the table and its backends are those of `frontend`.
@@ -119,6 +141,10 @@ impl Observed {
 
     pub(super) fn table(&self) -> Option<&InnerTable> {
         self.frontend.table.as_ref()
+    }
+
+    pub(super) fn latest_table(&self) -> Option<&LatestTable> {
+        self.latest_table.as_ref()
     }
 
     pub(super) fn frontend(&self) -> &Frontend {
@@ -165,8 +191,10 @@ impl Observed {
     /// The frontend as the monitor draws it, with what was counted of it.
     pub(super) fn sample(&self, tally: Option<&Tally>) -> ServiceSample {
         let frontend = &self.frontend;
-        // Of a table that has just changed its size nothing is counted yet.
-        let tally = tally.filter(|tally| tally.hits.len() == self.owner.len());
+        // Of a table that has just changed its size nothing is counted yet by slot, nor of one that nobody looks at; what
+        // was counted before stays.
+        let hits =
+            tally.map(|tally| &tally.hits).filter(|hits| !hits.is_empty() && hits.len() == self.owner.len());
         let backends = self.members.iter().map(|seen| BackendSample {
             id: seen.id,
             name: seen.name(),
@@ -198,9 +226,9 @@ impl Observed {
             slots: Slots {
                 owner: Arc::clone(&self.owner),
                 previous: vec![BackendId::NONE; self.owner.len()].into(),
-                hits: tally.map(|tally| Arc::clone(&tally.hits)).unwrap_or_default(),
+                hits: hits.cloned().unwrap_or_default(),
             },
-            cilium: Some(Arc::new(self.facts(tally.is_some()))),
+            cilium: Some(Arc::new(self.facts(hits.is_some()))),
         }
     }
 

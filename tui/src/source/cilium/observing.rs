@@ -33,6 +33,8 @@ pub(super) struct Observing {
 struct Running {
     observer: Observer,
     seed: HashSeed,
+    /// When interfaces are looked for again.
+    looks_round: Instant,
 }
 
 /// Why it could not be.
@@ -46,7 +48,7 @@ struct Failed {
 /// What was counted of a frontend.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Packets by slot.
+    /// Packets by slot; none while nothing is counted by slot.
     pub(super) hits: Arc<[u64]>,
     /// Of all its backends.
     pub(super) all: Counters,
@@ -72,7 +74,7 @@ impl Observing {
         // Slots are another seed's: what was counted means nothing any more.
         let running = self.running.take().filter(|running| Some(running.seed) == seed);
         match running {
-            Some(mut running) => match running.follow(node) {
+            Some(mut running) => match self.go_on(&mut running, node) {
                 Ok(counted) => {
                     self.tally(counted, before);
                     self.running = Some(running);
@@ -81,6 +83,13 @@ impl Observing {
             },
             None => self.begin(node, seed),
         }
+    }
+
+    fn go_on(&self, running: &mut Running, node: &Node) -> Result<Vec<FrontendHits>, String> {
+        if let Some(wanted) = &self.wanted {
+            running.sit(wanted)?;
+        }
+        running.follow(node)
     }
 
     fn begin(&mut self, node: &Node, seed: Option<HashSeed>) {
@@ -103,7 +112,7 @@ impl Observing {
 
     fn tally(&mut self, counted: Vec<FrontendHits>, before: &BTreeMap<FrontendKey, Observed>) {
         let mut tallies = BTreeMap::new();
-        for hits in counted.into_iter().filter(|hits| hits.is_counted) {
+        for hits in counted {
             let key = (hits.address, hits.protocol, false);
             let mut tally = self.tallies.remove(&key).unwrap_or_default();
             let members = before.get(&key).map_or(&[][..], Observed::members);
@@ -136,9 +145,10 @@ impl Observing {
         let mut words: Vec<String> = running.observer.placements().filter_map(no_place).collect();
         let without_room = frontends
             .iter()
-            .filter(|(key, one)| !key.2 && one.is_looked_at() && !self.tallies.contains_key(key))
+            .filter(|(key, one)| !key.2 && one.is_looked_at())
+            .filter(|(key, _)| self.tallies.get(key).is_some_and(|tally| tally.hits.is_empty()))
             .count() as u64;
-        if !self.tallies.is_empty() && without_room > 0 {
+        if without_room > 0 {
             words.push(format!(
                 "there is no room to count {} by slot",
                 several(without_room, "more service", "more services")
@@ -167,7 +177,22 @@ impl Running {
         let chosen = wanted.interfaces().map_err(|error| in_words(&error))?;
         let interfaces: Vec<String> = chosen.into_iter().map(|one| one.interface).collect();
         let observer = Observer::attach(&interfaces, &wanted.terms(seed), node, |_| true);
-        Ok(Self { observer: observer.map_err(|error| in_words(&error))?, seed })
+        let observer = observer.map_err(|error| in_words(&error))?;
+        Ok(Self { observer, seed, looks_round: Instant::now() + AGAIN })
+    }
+
+    /// Now and then takes hooks that have become free, on interfaces that have come, too.
+    fn sit(&mut self, wanted: &Counting) -> Result<(), String> {
+        if Instant::now() < self.looks_round {
+            return Ok(());
+        }
+        self.looks_round = Instant::now() + AGAIN;
+        // Without any it goes on where it is.
+        let chosen = wanted.interfaces().unwrap_or_default();
+        for interface in chosen {
+            self.observer.sit_on(&interface.interface).map_err(|error| in_words(&error))?;
+        }
+        Ok(())
     }
 
     /// What was counted by the tables of before; the observer goes by those of `node` from here on.
@@ -249,6 +274,18 @@ mod tests {
         assert_eq!([packets(1), packets(2)], [100 + 300, 40 + 10]);
         assert_eq!((tally.all.packets, tally.all.new_connections), (450, 45));
         assert_eq!(*tally.hits, [450]);
+    }
+
+    #[test]
+    fn a_table_that_nobody_looks_at_for_a_while_goes_on_where_it_was() {
+        let mut observing = Observing::default();
+        let mut idle = read(&[(1, 100)]);
+        (idle.is_counted, idle.hits) = (false, Vec::new());
+        for hits in [read(&[(1, 90)]), idle, read(&[(1, 105)])] {
+            observing.tally(vec![hits], &BTreeMap::new());
+        }
+        let tally = &observing.tallies[&("192.0.2.10:80".parse().unwrap(), 6, false)];
+        assert_eq!((tally.all.packets, &*tally.hits), (105, &[105][..]), "nothing is counted twice");
     }
 
     #[test]

@@ -60,18 +60,18 @@ pub(super) fn draw(data: &Data, look: &Look, area: Rect, buffer: &mut Buffer) {
     let Some(node) = data.sample.as_ref().and_then(|sample| sample.cilium.as_ref()) else { return };
     let mut rest =
         line(span(format!(" {}", tables(data.services(), node.table_bytes)), look.text()), area, buffer);
+    let width = rest.width.saturating_sub(2);
+    for (words, style) in [(&node.counted, look.faint()), (&node.not_counted, look.warning())] {
+        for text in wrap(words, width) {
+            rest = line(span(format!(" {text}"), style), rest, buffer);
+        }
+    }
     for (family, id) in &node.orphans {
         let text = format!(" stale: a table ({family}) of id {id}, which is no service's");
         rest = line(span(text, look.warning()), rest, buffer);
     }
     let seed = format!(" seed {}", node.seed);
     rest = line(span(seed, look.faint()), rest, buffer);
-    if !node.counted.is_empty() {
-        rest = line(span(format!(" {}", node.counted), look.faint()), rest, buffer);
-    }
-    for text in wrap(&node.not_counted, rest.width.saturating_sub(2)) {
-        rest = line(span(format!(" {text}"), look.warning()), rest, buffer);
-    }
     let Some((service, facts)) = data.service().and_then(|one| Some((one, one.cilium.as_ref()?))) else {
         return;
     };
