@@ -107,6 +107,7 @@ fn one_that_never_got_a_packet_is_safe_at_once() {
 fn an_instance_that_is_gone_is_not_one_that_has_drained() {
     let Some(site) = Site::start(&Plot { settle_time: "60s", ..Plot::default() }) else { return };
     let site = &site;
+    let _ = maglev_top();
     let _connections = site.connect_to("b1", 3);
     let waited = thread::scope(|scope| {
         let words = ["backend", "drain", "--service", "web", "b1", "--wait", "--timeout", "120s"];
