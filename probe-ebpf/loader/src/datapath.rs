@@ -24,7 +24,7 @@ use crate::{
     kernel::{Access, link_info},
     maps::Maps,
     network::{
-        Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, kept_neighbours, next_hop,
+        Interface, NextHop, current_namespace, forget_neighbour, keep_neighbour, kept_neighbours, next_hops,
     },
     record,
     replace::missing,
@@ -263,7 +263,7 @@ impl Datapath {
     }
 
     /// The indexes of the interfaces that it is attached to; 0 for one that is gone.
-    fn links(&self) -> Result<Vec<u32>, DatapathError> {
+    pub(crate) fn links(&self) -> Result<Vec<u32>, DatapathError> {
         // A link cannot be opened for reading alone: viewers go by its name.
         let by_name = |link: &Path| link.file_name()?.to_str()?.strip_prefix("link-")?.parse().ok();
         let links = Instance::links_in(&self.folder)?;
@@ -365,15 +365,18 @@ impl Datapath {
                 self.instance.name()
             )]);
         }
+        let origin = self.origin()?;
         let mut warnings = Vec::new();
         for &address in addresses {
-            match next_hop(address) {
+            match next_hops(address, &origin) {
                 Err(error) => warnings.push(format!(
                     "there is no route to backend {address} ({error}): its packets are dropped until there is"
                 )),
-                Ok(hop) => {
-                    if let Err(error) = keep_neighbour(hop) {
-                        warnings.push(not_resolved(hop, &error));
+                Ok(hops) => {
+                    for hop in hops {
+                        if let Err(error) = keep_neighbour(hop) {
+                            warnings.push(not_resolved(hop, &error));
+                        }
                     }
                 }
             }
@@ -486,7 +489,7 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
     if kept.is_empty() {
         return Ok(());
     }
-    let mut needed = Vec::new();
+    let mut needed: Vec<NextHop> = Vec::new();
     for instance in Instance::all()? {
         if Some(&instance) == ending {
             continue;
@@ -503,12 +506,13 @@ pub(crate) fn forget_unneeded_neighbours(ending: Option<&Instance>) -> Result<()
                 Err(DatapathError::Schema { found: 0, .. }) => continue,
                 state => state?,
             };
-            needed.extend(state.addresses(datapath.has_gateway()?));
+            let origin = datapath.origin()?;
+            let addresses = state.addresses(datapath.has_gateway()?);
+            needed.extend(
+                addresses.into_iter().filter_map(|address| next_hops(address, &origin).ok()).flatten(),
+            );
         }
     }
-    needed.sort();
-    needed.dedup();
-    let needed: Vec<NextHop> = needed.into_iter().filter_map(|address| next_hop(address).ok()).collect();
     for hop in kept.into_iter().filter(|hop| !needed.contains(hop)) {
         forget_neighbour(hop).map_err(failed)?;
     }

@@ -20,6 +20,7 @@ mod maps;
 mod network;
 mod object;
 pub mod observe;
+mod origin;
 mod record;
 mod replace;
 mod sample;

@@ -8,6 +8,7 @@ mod interface;
 mod namespace;
 mod neighbour;
 mod netlink;
+mod question;
 mod way;
 
 pub use device::{Device, XdpFeatures};
@@ -15,5 +16,6 @@ pub(crate) use filter::ingress_filters;
 pub use interface::{Interface, XdpHolder};
 pub(crate) use namespace::current_namespace;
 pub use neighbour::{Neighbour, Resolution};
-pub(crate) use neighbour::{NextHop, forget_neighbour, keep_neighbour, kept_neighbours, next_hop};
-pub use way::Way;
+pub(crate) use neighbour::{NextHop, forget_neighbour, keep_neighbour, kept_neighbours, next_hops};
+pub use question::Origin;
+pub use way::{Hop, Way};

@@ -8,4 +8,4 @@ pub use machine::{Bpffs, Capabilities, Machine, version_of};
 pub use pins::{Phase, PinnedLink, Pins, Traced, pin_of_program};
 pub use trial::Trial;
 
-pub use crate::network::{Device, Neighbour, Resolution, Way, XdpFeatures};
+pub use crate::network::{Device, Hop, Neighbour, Origin, Resolution, Way, XdpFeatures};

@@ -189,7 +189,6 @@ fn start(
         let indexes: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
         viewers::admit(instance, group, &indexes)?;
     }
-    let warnings = datapath.keep_neighbours(&config.services);
     let program = balancer(&mut ebpf)?;
     let attached = interfaces
         .iter()
@@ -199,6 +198,8 @@ fn start(
             Ok((interface.name.clone(), mode))
         })
         .collect::<Result<Vec<_>, DatapathError>>()?;
+    // The ways depend on the interfaces that packets come in by.
+    let warnings = datapath.keep_neighbours(&config.services);
     writer.set_phase(abi::PHASE_RUNNING)?;
     Ok(Started {
         beginning: Beginning::New,

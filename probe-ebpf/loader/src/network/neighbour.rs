@@ -7,10 +7,12 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState},
-    route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol},
+    route::{
+        RouteAddress, RouteAttribute, RouteMessage, RouteNextHopFlags, RouteProtocol, RouteType, RouteVia,
+    },
 };
 
-use super::netlink::request;
+use super::{netlink::request, question::Origin};
 
 /// Who a neighbour was made by (`NDA_PROTOCOL`): a number that nobody is listed with in `rtnetlink.h`.
 const OURS: RouteProtocol = RouteProtocol::Other(109);
@@ -73,39 +75,62 @@ pub(super) fn known(hop: NextHop) -> io::Result<Option<Neighbour>> {
     Ok(existing(hop)?.as_ref().map(Neighbour::of_message))
 }
 
-/// Asks the kernel's routes for the way to `destination`.
-pub(crate) fn next_hop(destination: IpAddr) -> io::Result<NextHop> {
-    hop_of(destination, &route(destination)?)
-}
-
-/// The route to `destination`.
-pub(super) fn route(destination: IpAddr) -> io::Result<RouteMessage> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(destination);
-    message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
-    message.attributes.push(RouteAttribute::Destination(destination.into()));
-    request(RouteNetlinkMessage::GetRoute(message), 0)?
-        .into_iter()
-        .find_map(|answer| match answer {
-            RouteNetlinkMessage::NewRoute(route) => Some(route),
-            _ => None,
-        })
-        .ok_or_else(|| io::ErrorKind::HostUnreachable.into())
-}
-
-/// Where a route to `destination` leads next.
-pub(super) fn hop_of(destination: IpAddr, route: &RouteMessage) -> io::Result<NextHop> {
-    let (mut neighbour, mut interface) = (destination, None);
-    for attribute in &route.attributes {
-        match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => neighbour = (*gateway).into(),
-            RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => neighbour = (*gateway).into(),
-            RouteAttribute::Oif(index) => interface = Some(*index),
-            _ => {}
+/// Who may be next on the way to `destination` for packets from `origin`; nobody where it is this host's own address.
+pub(crate) fn next_hops(destination: IpAddr, origin: &Origin) -> io::Result<Vec<NextHop>> {
+    let mut hops = Vec::new();
+    for route in origin.routes(destination)? {
+        if route.header.kind != RouteType::Local {
+            hops.extend(
+                hops_of(destination, &route)?
+                    .into_iter()
+                    .filter(|hop| !hops.contains(hop))
+                    .collect::<Vec<_>>(),
+            );
         }
     }
-    let interface = interface.ok_or(io::ErrorKind::HostUnreachable)?;
-    Ok(NextHop { neighbour, interface })
+    Ok(hops)
+}
+
+/// Where a route to `destination` may lead next.
+pub(super) fn hops_of(destination: IpAddr, route: &RouteMessage) -> io::Result<Vec<NextHop>> {
+    let paths = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::MultiPath(paths) => Some(paths),
+        _ => None,
+    });
+    let hops: Vec<NextHop> = match paths {
+        Some(paths) => paths
+            .iter()
+            .filter(|path| !path.flags.contains(RouteNextHopFlags::Dead))
+            .map(|path| NextHop {
+                neighbour: router(&path.attributes).unwrap_or(destination),
+                interface: path.interface_index,
+            })
+            .collect(),
+        None => route
+            .attributes
+            .iter()
+            .filter_map(|attribute| match attribute {
+                RouteAttribute::Oif(interface) => Some(NextHop {
+                    neighbour: router(&route.attributes).unwrap_or(destination),
+                    interface: *interface,
+                }),
+                _ => None,
+            })
+            .collect(),
+    };
+    if hops.is_empty() { Err(io::ErrorKind::HostUnreachable.into()) } else { Ok(hops) }
+}
+
+/// The router of a route or of one of its paths, if it leads to one; that of IPv4 may have an IPv6 address (RFC 5549).
+fn router(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|attribute| match *attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(router)) | RouteAttribute::Via(RouteVia::Inet(router)) => {
+            Some(router.into())
+        }
+        RouteAttribute::Gateway(RouteAddress::Inet6(router))
+        | RouteAttribute::Via(RouteVia::Inet6(router)) => Some(router.into()),
+        _ => None,
+    })
 }
 
 /// Has the kernel resolve `hop` and keep it resolved. What somebody else has set up there is left as it is.
@@ -179,6 +204,6 @@ fn message(hop: NextHop) -> NeighbourMessage {
     message
 }
 
-const fn family(address: IpAddr) -> AddressFamily {
+pub(super) const fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

@@ -4,7 +4,7 @@ use std::{io, net::IpAddr};
 
 use crate::{
     kernel::{program_name, tcx_programs},
-    network::{Device, ingress_filters, next_hop},
+    network::{Device, Origin, ingress_filters, next_hops},
 };
 
 /// What Cilium's program is called that meets packets from outside, in 15 characters (`bpf/bpf_host.c`); the filter
@@ -36,7 +36,8 @@ pub fn choose() -> io::Result<Vec<Chosen>> {
     let ways: Vec<u32> = ANYWHERE
         .iter()
         .filter_map(|address| address.parse::<IpAddr>().ok())
-        .filter_map(|address| next_hop(address).ok())
+        .filter_map(|address| next_hops(address, &Origin::default()).ok())
+        .flatten()
         .map(|hop| hop.interface)
         .collect();
     let chosen = Device::all()?.into_iter().filter_map(|device| {

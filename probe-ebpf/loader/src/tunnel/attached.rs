@@ -19,7 +19,7 @@ use crate::{
     datapath::Datapath,
     error::DatapathError,
     health::Checked,
-    network::{Interface, next_hop},
+    network::{Interface, Origin, next_hops},
     object,
 };
 
@@ -72,9 +72,9 @@ impl Tunnels {
         let mut interfaces: BTreeSet<u32> =
             datapath.interfaces()?.into_iter().map(|interface| interface.index).collect();
         // Where there is no route, there is no interface to stand on, and the check itself says so.
-        interfaces.extend(
-            backends(checked).into_iter().filter_map(|address| Some(next_hop(address).ok()?.interface)),
-        );
+        let hops =
+            backends(checked).into_iter().filter_map(|address| next_hops(address, &Origin::default()).ok());
+        interfaces.extend(hops.flatten().map(|hop| hop.interface));
         self.links.retain(|index, _| interfaces.contains(index));
         let mut failures = Vec::new();
         for index in interfaces {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use maglev_core::service::Forwarding;
-use maglev_probe::survey::{Device, Way};
+use maglev_probe::survey::{Device, Origin, Way};
 
 use super::{
     finding::{Found, Judgement},
@@ -67,14 +67,14 @@ fn judge_tunnels(tunnels: &[&str]) -> Judgement {
 }
 
 pub(super) fn reverse_path_filter(scene: &Scene) -> Vec<Found> {
-    let back = Way::to(SOME_CLIENT).ok().map(|way| way.interface);
+    let back = Way::to(SOME_CLIENT, &Origin::default()).map(|way| way.hops).unwrap_or_default();
     scene
         .devices
         .iter()
         .filter(|device| decapsulates(device) || is_tunnel(device))
         .filter_map(|device| {
             let filter = device.reverse_path_filter?;
-            let leads_back = back == Some(device.interface.index);
+            let leads_back = back.iter().any(|hop| hop.interface == device.interface.index);
             Some(
                 judge_filter(filter, leads_back, &device.interface.name).about(device.interface.name.clone()),
             )

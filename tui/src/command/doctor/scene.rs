@@ -13,7 +13,7 @@ use maglev_core::{
 };
 use maglev_probe::{
     Datapath, DatapathError, Instance,
-    survey::{Device, Machine, Pins, Trial, Way},
+    survey::{Device, Machine, Origin, Pins, Trial, Way},
 };
 
 use super::super::{Context, config};
@@ -72,6 +72,8 @@ pub(super) struct Subject {
     pub(super) attach_mode: AttachMode,
     /// Whether tunnelled packets go to a fixed hardware address.
     pub(super) has_gateway: bool,
+    /// What is the same for all services; it tells where outer headers come from.
+    settings: maglev_core::config::Datapath,
     pub(super) services: Vec<Service>,
     /// Packets by verdict, when looking began and when it ended; empty where it does not run.
     pub(super) verdicts: Vec<(&'static str, u64, u64)>,
@@ -86,6 +88,7 @@ impl Subject {
             interfaces: Vec::new(),
             attach_mode: AttachMode::Auto,
             has_gateway: false,
+            settings: maglev_core::config::Datapath::default(),
             services: Vec::new(),
             verdicts: Vec::new(),
             datapath: None,
@@ -95,9 +98,10 @@ impl Subject {
     /// What a configuration calls for.
     fn of_config(name: String, standing: Standing, config: Config) -> Self {
         Self {
-            interfaces: config.datapath.interfaces,
+            interfaces: config.datapath.interfaces.clone(),
             attach_mode: config.datapath.attach_mode,
             has_gateway: config.datapath.gateway_mac.is_some(),
+            settings: config.datapath,
             services: config.services,
             ..Self::new(name, standing)
         }
@@ -127,6 +131,22 @@ impl Subject {
         legs.sort_by_key(|(service, address)| (*address, service.name.clone()));
         legs.dedup_by_key(|(service, address)| (*address, service.name.clone()));
         legs
+    }
+
+    /// The addresses of its services and of its backends.
+    fn addresses(&self) -> Vec<IpAddr> {
+        let services = self.services.iter().map(|service| service.address.ip());
+        services.chain(self.legs().into_iter().map(|(_, address)| address)).collect()
+    }
+
+    /// Where the packets come from that it sends on.
+    fn origin(&self, devices: &[Device]) -> Origin {
+        let indexes = devices
+            .iter()
+            .filter(|device| self.interfaces.contains(&device.interface.name))
+            .map(|device| device.interface.index)
+            .collect();
+        Origin::of_settings(indexes, &self.settings)
     }
 
     /// The addresses that the kernel is asked the way to, with one of the services each.
@@ -159,13 +179,14 @@ impl Scene {
                 ..Subject::new("this host".to_owned(), Standing::Candidate)
             });
         }
-        let addresses = subjects.iter().flat_map(|subject| {
-            let services = subject.services.iter().map(|service| service.address.ip());
-            services.chain(subject.legs().into_iter().map(|(_, address)| address)).collect::<Vec<_>>()
-        });
-        let ways =
-            addresses.map(|address| (address, Way::to(address).map_err(|error| error.to_string()))).collect();
-        let ways: BTreeMap<IpAddr, Result<Way, String>> = ways;
+        let ways: BTreeMap<IpAddr, Result<Way, String>> = subjects
+            .iter()
+            .flat_map(|subject| {
+                let origin = subject.origin(&devices);
+                let way = move |address| Way::to(address, &origin).map_err(|error| error.to_string());
+                subject.addresses().into_iter().map(move |address| (address, way(address)))
+            })
+            .collect();
         for subject in subjects.iter_mut().filter(|subject| subject.standing == Standing::Planned) {
             let is_here = |address: &IpAddr| matches!(ways.get(address), Some(Ok(way)) if way.is_local);
             if subject.legs().iter().any(|(_, address)| is_here(address)) {

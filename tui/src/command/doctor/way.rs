@@ -6,7 +6,7 @@ use maglev_core::{
     config::AttachMode,
     service::{Forwarding, Service},
 };
-use maglev_probe::survey::{Device, Neighbour, Resolution, Way};
+use maglev_probe::survey::{Device, Hop, Neighbour, Resolution, Way};
 
 use super::{
     finding::{Found, Judgement},
@@ -23,7 +23,7 @@ pub(super) fn route(scene: &Scene) -> Vec<Found> {
     for subject in balancers(scene) {
         for (address, service) in subject.routed() {
             let Some(way) = scene.ways.get(&address) else { continue };
-            let interface = |way: &Way| interface_name(scene, way);
+            let interface = |hop: &Hop| interface_name(scene, hop);
             found.push(judge_route(address, service.forwarding, way, &interface).about(backend(address)));
         }
     }
@@ -34,7 +34,7 @@ fn judge_route(
     address: IpAddr,
     forwarding: Forwarding,
     way: &Result<Way, String>,
-    interface: &dyn Fn(&Way) -> String,
+    interface: &dyn Fn(&Hop) -> String,
 ) -> Judgement {
     match way {
         Err(why) => Judgement::fault(
@@ -45,14 +45,26 @@ fn judge_route(
             "it is one of this host's own addresses: the kernel tells the program no way to itself",
             "a backend on another host",
         ),
-        Ok(way) if forwarding == Forwarding::L2 && way.next != address => Judgement::fault(
-            format!("it is behind router {}, where `l2` cannot reach it: its packets are dropped", way.next),
-            "forwarding = \"ipip\" for its service, or a backend on the same segment",
-        ),
-        Ok(way) if way.next == address => {
-            Judgement::ok(format!("it is on the segment of {}", interface(way)))
+        Ok(way) => {
+            let router = way.hops.iter().find(|hop| hop.next != address);
+            if let Some(router) = router.filter(|_| forwarding == Forwarding::L2) {
+                return Judgement::fault(
+                    format!(
+                        "it is behind router {}, where `l2` cannot reach it: its packets are dropped",
+                        router.next
+                    ),
+                    "forwarding = \"ipip\" for its service, or a backend on the same segment",
+                );
+            }
+            let listed =
+                |words: &dyn Fn(&Hop) -> String| way.hops.iter().map(words).collect::<Vec<_>>().join(" and ");
+            if router.is_none() {
+                Judgement::ok(format!("it is on the segment of {}", listed(interface)))
+            } else {
+                let by = listed(&|hop| format!("{} by {}", hop.next, interface(hop)));
+                Judgement::ok(format!("the way leads through {by}"))
+            }
         }
-        Ok(way) => Judgement::ok(format!("the way leads through {} by {}", way.next, interface(way))),
     }
 }
 
@@ -65,26 +77,26 @@ pub(super) fn neighbour(scene: &Scene) -> Vec<Found> {
             if let Some(Ok(way)) = scene.ways.get(&address)
                 && !way.is_local
             {
-                hops.entry((way.next, way.interface)).or_insert(way);
+                hops.extend(way.hops.iter().map(|hop| ((hop.next, hop.interface), hop)));
             }
         }
-        for way in hops.into_values() {
-            let judgement = judge_neighbour(subject.standing, way, &interface_name(scene, way));
-            found.push(judgement.about(format!("next hop {}", way.next)));
+        for hop in hops.into_values() {
+            let judgement = judge_neighbour(subject.standing, hop, &interface_name(scene, hop));
+            found.push(judgement.about(format!("next hop {}", hop.next)));
         }
     }
     found
 }
 
-fn judge_neighbour(standing: Standing, way: &Way, interface: &str) -> Judgement {
+fn judge_neighbour(standing: Standing, hop: &Hop, interface: &str) -> Judgement {
     let keep =
-        format!("ip neigh replace {} dev {interface} managed (`maglev-top apply` does it too)", way.next);
+        format!("ip neigh replace {} dev {interface} managed (`maglev-top apply` does it too)", hop.next);
     let ask = format!(
         "is it up, and on the segment of {interface}? `ping {}`; then `ip neigh show dev {interface}`",
-        way.next
+        hop.next
     );
     let is_running = standing == Standing::Running;
-    let Some(Neighbour { resolution, is_managed, hardware_address }) = way.neighbour else {
+    let Some(Neighbour { resolution, is_managed, hardware_address }) = hop.neighbour else {
         return if is_running {
             Judgement::fault(
                 "nobody has asked for its hardware address, and XDP sends no ARP: its packets are dropped",
@@ -150,7 +162,8 @@ pub(super) fn packet_size(scene: &Scene) -> Vec<Found> {
             let (egress, interface) = match scene.ways.get(&address) {
                 _ if !is_routed => (ingress.interface.mtu, ingress.interface.name.clone()),
                 Some(Ok(way)) if !way.is_local => {
-                    let Some(device) = scene.device_at(way.interface) else { continue };
+                    let devices = way.hops.iter().filter_map(|hop| scene.device_at(hop.interface));
+                    let Some(device) = devices.min_by_key(|device| device.interface.mtu) else { continue };
                     (
                         way.mtu.unwrap_or(device.interface.mtu).min(device.interface.mtu),
                         device.interface.name.clone(),
@@ -225,10 +238,14 @@ pub(super) fn redirect_target(scene: &Scene) -> Vec<Found> {
         for address in subject.routed().into_keys() {
             if let Some(Ok(way)) = scene.ways.get(&address)
                 && !way.is_local
-                && let Some(device) = scene.device_at(way.interface)
-                && !ingress.iter().all(|one| one.interface.index == device.interface.index)
             {
-                targets.insert(device.interface.index, device);
+                let devices = way.hops.iter().filter_map(|hop| scene.device_at(hop.interface));
+                let is_elsewhere = |index| !ingress.iter().all(|one: &&Device| one.interface.index == index);
+                targets.extend(
+                    devices
+                        .map(|device| (device.interface.index, device))
+                        .filter(|&(index, _)| is_elsewhere(index)),
+                );
             }
         }
         let is_generic = subject.attach_mode == AttachMode::Generic
@@ -278,10 +295,10 @@ fn backend(address: IpAddr) -> String {
     format!("backend {address}")
 }
 
-fn interface_name(scene: &Scene, way: &Way) -> String {
+fn interface_name(scene: &Scene, hop: &Hop) -> String {
     scene
-        .device_at(way.interface)
-        .map_or_else(|| format!("#{}", way.interface), |device| device.interface.name.clone())
+        .device_at(hop.interface)
+        .map_or_else(|| format!("#{}", hop.interface), |device| device.interface.name.clone())
 }
 
 fn hardware(octets: [u8; 6]) -> String {
@@ -292,18 +309,23 @@ fn hardware(octets: [u8; 6]) -> String {
 mod tests {
     use super::{super::finding::Verdict, *};
 
+    fn hop() -> Hop {
+        Hop { next: "10.0.1.11".parse().unwrap(), interface: 4, neighbour: None }
+    }
+
     fn way() -> Way {
-        Way { is_local: false, next: "10.0.1.11".parse().unwrap(), interface: 4, mtu: None, neighbour: None }
+        Way { is_local: false, hops: vec![hop()], mtu: None }
     }
 
     #[test]
     fn ways_lead_to_other_hosts_and_l2_to_the_segment() {
         let address = "10.0.1.11".parse().unwrap();
         let judge = |forwarding, way| judge_route(address, forwarding, &way, &|_| "eth1".to_owned()).verdict;
-        let routed = Way { next: "10.0.0.1".parse().unwrap(), ..way() };
+        let gateway = Hop { next: "10.0.0.1".parse().unwrap(), ..hop() };
+        let by_router = Way { hops: vec![hop(), gateway], ..way() };
         assert_eq!(judge(Forwarding::Ipip, Ok(way())), Verdict::Ok);
-        assert_eq!(judge(Forwarding::Ipip, Ok(routed.clone())), Verdict::Ok);
-        assert_eq!(judge(Forwarding::L2, Ok(routed)), Verdict::Fault);
+        assert_eq!(judge(Forwarding::Ipip, Ok(by_router.clone())), Verdict::Ok);
+        assert_eq!(judge(Forwarding::L2, Ok(by_router)), Verdict::Fault);
         assert_eq!(judge(Forwarding::L2, Ok(way())), Verdict::Ok);
         assert_eq!(judge(Forwarding::Ipip, Ok(Way { is_local: true, ..way() })), Verdict::Fault);
         assert_eq!(judge(Forwarding::Ipip, Err("network is unreachable".to_owned())), Verdict::Fault);
@@ -327,9 +349,9 @@ mod tests {
                 is_managed,
                 hardware_address: Some([2; 6]),
             });
-            let way = Way { neighbour, ..way() };
-            assert_eq!(judge_neighbour(Standing::Running, &way, "eth1").verdict, running, "{state:?}");
-            assert_eq!(judge_neighbour(Standing::Planned, &way, "eth1").verdict, planned, "{state:?}");
+            let hop = Hop { neighbour, ..hop() };
+            assert_eq!(judge_neighbour(Standing::Running, &hop, "eth1").verdict, running, "{state:?}");
+            assert_eq!(judge_neighbour(Standing::Planned, &hop, "eth1").verdict, planned, "{state:?}");
         }
     }
 
