@@ -277,6 +277,12 @@ impl Preview {
     }
 
     pub(super) fn act(&mut self, action: Action, data: &mut Data) -> Answer {
+        // Nobody but this dialog hears what came of it: it stays until that is told.
+        let leaves = matches!(action, Action::Cancel | Action::Discard | Action::Accept);
+        if leaves && matches!(self.phase, Phase::Executing(_)) {
+            self.note = Some("It is being made already: what came of it is told in a moment.".to_owned());
+            return Answer::Stay;
+        }
         match action {
             Action::Cancel => return self.cancel(data),
             Action::NextField => self.focus = self.step(1),
@@ -434,6 +440,7 @@ impl Preview {
             Ok(plans) => return Some(self.made(&plans)),
             Err(error) if error.stale => self.fall_behind(&error),
             Err(error) => {
+                self.note = None;
                 self.phase = Phase::Refused(error.message);
                 self.focus = Focus::Cancel;
             }

@@ -47,16 +47,19 @@ impl SlotHistory {
     ) {
         self.fit(now);
         let Some(before) = before.filter(|before| is_counted(before, now) && !elapsed.is_zero()) else {
+            // What was counted before is no rate of what is counted now.
+            self.rates.fill(0.0);
+            self.known = false;
             return;
         };
         let kept = if self.known { SMOOTHING } else { 0.0 };
         for (rate, (&before, &now)) in self.rates.iter_mut().zip(before.hits.iter().zip(now.hits.iter())) {
             // A count that goes back began anew: nothing is known of that moment.
-            if let Some(hits) = now.checked_sub(before) {
+            *rate = now.checked_sub(before).map_or(0.0, |hits| {
                 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
                 let latest = hits as f32 / elapsed.as_secs_f32();
-                *rate = *rate * kept + latest * (1.0 - kept);
-            }
+                *rate * kept + latest * (1.0 - kept)
+            });
         }
         self.known = true;
     }
@@ -132,5 +135,20 @@ mod tests {
         assert_eq!(history.since_change(0, 5 * second), None);
         history.rates_between(Some(&next), &next, second);
         assert!((history.rates()[0] - 80.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_began_anew_has_no_rate_of_before() {
+        let mut history = SlotHistory::default();
+        let second = Duration::from_secs(1);
+        let (first, next) = (slots([1, 1, 2], [0, 0, 0]), slots([1, 1, 2], [100, 50, 10]));
+        history.rates_between(Some(&first), &next, second);
+        let one_back = slots([1, 1, 2], [3, 100, 20]);
+        history.rates_between(Some(&next), &one_back, second);
+        assert_eq!(history.rates(), [0.0, 50.0, 10.0], "one slot went back");
+        assert!(history.known());
+        history.rates_between(None, &first, second);
+        assert_eq!(history.rates(), [0.0; 3]);
+        assert!(!history.known());
     }
 }

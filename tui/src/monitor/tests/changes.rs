@@ -4,8 +4,8 @@ use maglev_core::{change::Change, service::BackendState};
 
 use super::support::Bench;
 use crate::{
-    monitor::{dialog::Dialog, view::ViewName},
-    source::{ChangeRequest, Source as _},
+    monitor::{dialog::Dialog, message::Message, view::ViewName},
+    source::{ChangeRequest, Source as _, SourceError},
 };
 
 fn state(bench: &Bench, name: &str) -> Option<BackendState> {
@@ -32,6 +32,41 @@ fn cancel_has_the_focus() {
         assert!(bench.model.dialog().is_none());
         assert_eq!(state(&bench, "b1"), Some(BackendState::Active), "{keys}");
     }
+}
+
+#[test]
+fn what_is_being_made_is_not_left_before_its_end_is_told() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("d<Tab>");
+    bench.deaf = true;
+    bench.press("<Enter><Esc>").expect("It is being made already").press("q<Enter>");
+    assert!(bench.model.dialog().is_some());
+    bench.listen();
+    bench.expect("web: drain b1: ");
+    assert!(bench.model.dialog().is_none());
+    assert_eq!((state(&bench, "b1"), bench.model.data.undos.len()), (Some(BackendState::Draining), 1));
+    // What was staged is not discarded while it is being made either, and stands no longer than that.
+    bench.press("jdsp<Tab>");
+    bench.deaf = true;
+    bench.press("<Enter>X").expect("It is being made already");
+    bench.listen();
+    assert!(bench.model.data.stage.changes().is_empty());
+    assert_eq!((state(&bench, "b2"), bench.model.data.undos.len()), (Some(BackendState::Draining), 2));
+}
+
+#[test]
+fn a_change_that_fails_is_told_although_it_was_to_be_left() {
+    let mut bench = Bench::new(ViewName::Backends).after(2);
+    bench.press("d<Tab>");
+    bench.deaf = true;
+    bench.press("<Enter><Esc>");
+    let id = bench.model.data.requests;
+    let error = SourceError { message: "the map is full".to_owned(), stale: false };
+    bench.update(Message::Executed(id, Err(error)));
+    bench.expect("This does not go: the map is full.");
+    assert!(!bench.text().contains("being made"));
+    bench.press("<Esc>");
+    assert!(bench.model.dialog().is_none());
 }
 
 #[test]

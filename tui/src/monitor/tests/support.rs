@@ -31,6 +31,8 @@ pub(super) struct Bench {
     pub(super) look: Look,
     /// Whether what is asked of the source is left unanswered.
     pub(super) deaf: bool,
+    /// The changes that were to be made meanwhile.
+    waiting: Vec<Order>,
     pub(super) quit: bool,
     pub(super) clipboard: String,
     /// The trace that was asked for, and its number.
@@ -57,6 +59,7 @@ impl Bench {
             model: Model::new(data, view),
             look,
             deaf: false,
+            waiting: Vec::new(),
             quit: false,
             clipboard: String::new(),
             trace: None,
@@ -94,9 +97,22 @@ impl Bench {
         self.update(Message::Traced(number, TraceNews::Packets { packets, lost }));
     }
 
+    /// Answers again, first what is still waited for.
+    pub(super) fn listen(&mut self) {
+        self.deaf = false;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.follow(waiting.into_iter().map(Effect::Order).collect());
+    }
+
     pub(super) fn update(&mut self, message: Message) {
-        for effect in self.model.update(message) {
+        let effects = self.model.update(message);
+        self.follow(effects);
+    }
+
+    fn follow(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
             match effect {
+                Effect::Order(order @ Order::Execute(..)) if self.deaf => self.waiting.push(order),
                 Effect::Order(Order::Plan(id, request)) if !self.deaf => {
                     let result = self.simulation.plan(&request);
                     let stale = result.as_ref().is_err_and(|error| error.stale);
@@ -105,7 +121,7 @@ impl Bench {
                         self.sample();
                     }
                 }
-                Effect::Order(Order::Execute(id, request)) if !self.deaf => {
+                Effect::Order(Order::Execute(id, request)) => {
                     let result = self.simulation.execute(&request);
                     self.update(Message::Executed(id, result));
                     self.sample();

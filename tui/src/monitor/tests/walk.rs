@@ -177,7 +177,7 @@ fn thousands_of_keys() {
                 bench.resize(random.u16(1..140), random.u16(1..50));
             }
             26 => bench.deaf = true,
-            27..30 => bench.deaf = false,
+            27..30 => bench.listen(),
             30..50 => {
                 bench.press(CHANGES[random.usize(..CHANGES.len())]);
             }
