@@ -102,3 +102,23 @@ fn one_that_never_got_a_packet_is_safe_at_once() {
     let text = String::from_utf8(run(&site, &["status"]).stdout).unwrap();
     assert!(text.contains("b1 drains: quiet, it never got a packet: safe to remove"), "{text}");
 }
+
+#[test]
+fn an_instance_that_is_gone_is_not_one_that_has_drained() {
+    let Some(site) = Site::start(&Plot { settle_time: "60s", ..Plot::default() }) else { return };
+    let site = &site;
+    let _ = maglev_top();
+    let _connections = site.connect_to("b1", 3);
+    let waited = thread::scope(|scope| {
+        let words = ["backend", "drain", "--service", "web", "b1", "--wait", "--timeout", "120s"];
+        let waited = scope.spawn(move || run(site, &words));
+        eventually("b1 drains", || reported(site, "b1")["state"] == "draining");
+        let instance = site.datapath.instance();
+        site.topology.balancer().run(|| maglev_probe::down(instance)).unwrap().unwrap();
+        site.topology.balancer().run(|| maglev_probe::up(instance, &site.config)).unwrap().unwrap();
+        waited.join().unwrap()
+    });
+    assert_eq!(waited.status.code(), Some(1), "{waited:?}");
+    let error = String::from_utf8(waited.stderr).unwrap();
+    assert!(error.contains("was taken down before b1 in service web had drained"), "{error}");
+}

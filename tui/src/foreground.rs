@@ -13,7 +13,7 @@ use self::checks::Checks;
 use crate::{
     command::{
         print,
-        report::{ChangeReport, ChangesReport},
+        report::{ChangesReport, change_reports},
     },
     failure::{Failure, in_words},
     interruption::Interruption,
@@ -54,7 +54,7 @@ pub(crate) fn run(datapath: Datapath, json: bool) -> Result<(), Failure> {
     foreground.say(&format!(
         "staying: {} backends are checked; the datapath stays up when this ends",
         foreground.checks.count()
-    ))?;
+    ));
     // Whoever is no service manager has not asked for it.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     let ended = loop {
@@ -66,11 +66,12 @@ pub(crate) fn run(datapath: Datapath, json: bool) -> Result<(), Failure> {
         if !foreground.datapath.is_pinned() {
             break "the instance was taken down: there is nothing left to stay for".to_owned();
         }
-        foreground.step()?;
+        foreground.step();
     };
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
     drop(watch);
-    foreground.say(&ended)
+    foreground.say(&ended);
+    Ok(())
 }
 
 struct Foreground {
@@ -91,13 +92,15 @@ struct Foreground {
 }
 
 impl Foreground {
-    fn step(&mut self) -> Result<(), Failure> {
+    fn step(&mut self) {
         self.checks.count_outcomes();
         if Instant::now() >= self.rest_until {
             match self.keep_up().and_then(|()| self.judge()) {
                 Ok(judged) => {
                     self.complaint = None;
-                    judged.iter().try_for_each(|judged| self.report(judged))?;
+                    for judged in &judged {
+                        self.report(judged);
+                    }
                 }
                 Err(error) => self.complain(&error),
             }
@@ -113,7 +116,6 @@ impl Foreground {
                 Err(error) => self.complain(&error),
             }
         }
-        Ok(())
     }
 
     /// Reads what is to be checked, if that may have changed.
@@ -170,18 +172,15 @@ impl Foreground {
         Ok(done)
     }
 
-    fn report(&self, judged: &Judged) -> Result<(), Failure> {
+    /// Says what was judged. That a log is full is no reason to check no more.
+    fn report(&self, judged: &Judged) {
         let Judged { changes, plan } = judged;
         if self.json {
-            let changes = changes.iter().enumerate().map(|(place, (change, _))| ChangeReport {
-                action: change.action().to_owned(),
-                service: plan.service.clone(),
-                backend: change.backend().to_owned(),
-                moved: if place == 0 { plan.moved } else { 0 },
-                minimum: if place == 0 { plan.minimum } else { 0 },
-            });
-            let changes: Vec<_> = changes.collect();
-            return if changes.is_empty() { Ok(()) } else { print::json(&ChangesReport { changes }) };
+            let changes = change_reports(changes.iter().map(|(change, _)| change), plan);
+            if !changes.is_empty() {
+                let _ = print::json(&ChangesReport { changes });
+            }
+            return;
         }
         for (place, (change, detail)) in changes.iter().enumerate() {
             let moved = if place == 0 {
@@ -193,14 +192,15 @@ impl Foreground {
                 String::new()
             };
             let (service, backend) = (&plan.service, change.backend());
-            print::line(&format!("{service}: {backend} is {}: {detail}{moved}", change.action()))?;
+            let _ = print::line(&format!("{service}: {backend} is {}: {detail}{moved}", change.action()));
         }
-        Ok(())
     }
 
     /// Says something for people alone.
-    fn say(&self, words: &str) -> Result<(), Failure> {
-        if self.json { Ok(()) } else { print::line(words) }
+    fn say(&self, words: &str) {
+        if !self.json {
+            let _ = print::line(words);
+        }
     }
 
     /// Says what went wrong, once; it is tried again.

@@ -78,7 +78,7 @@ pub(crate) fn status(site: &Site) -> Value {
 /// A process that stays in the foreground of a site; killed when it is dropped.
 pub(crate) struct Foreground {
     pub(crate) process: Child,
-    lines: Receiver<String>,
+    pub(crate) lines: Receiver<String>,
 }
 
 impl Foreground {

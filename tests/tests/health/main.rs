@@ -286,3 +286,23 @@ fn next_hops_that_are_lost_are_kept_again() {
     });
     assert!(ip("neigh show").lines().any(|line| line.starts_with("10.82.1.2 ") && line.contains("managed")));
 }
+
+#[test]
+fn a_full_log_ends_no_checks() {
+    let Some(mut site) = Site::start(&plot(3)) else { return };
+    let file = File::new(&site, Some(tcp()));
+    apply(&site, &file);
+    let mut command = Command::new(maglev_tests::maglev_top());
+    command.args(["up", "--foreground", "--config", &file.0, "--instance", site.datapath.instance().name()]);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    command.stdout(full()).stderr(full());
+    let foreground = Foreground {
+        process: site.topology.balancer().run(|| command.spawn()).unwrap().unwrap(),
+        lines: std::sync::mpsc::channel().1,
+    };
+    site.stop_server("b2");
+    eventually("b2 is unhealthy", || is(&site, "b2", Health::Unhealthy));
+    site.start_server("b2");
+    eventually("b2 is healthy again", || is(&site, "b2", Health::Healthy));
+    drop(foreground);
+}

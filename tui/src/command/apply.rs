@@ -3,7 +3,10 @@
 use maglev_probe::{ApplyPlan, ApplyTerms, Kept, Step, StepAction};
 use serde::Serialize;
 
-use super::{Context, config, print, report::ChangeReport};
+use super::{
+    Context, config, print,
+    report::{ChangeReport, change_reports},
+};
 use crate::{cli::Apply, failure::Failure};
 
 /// What `apply` prints as JSON.
@@ -114,7 +117,7 @@ fn reports(step: &Step) -> Vec<ChangeReport> {
         StepAction::Remove => vec![whole("remove-service")],
         StepAction::Remake(_) => vec![whole("remove-service"), whole("add-service")],
         StepAction::Retune(_) => vec![whole("retune")],
-        StepAction::Backends { changes, plan, .. } => super::backend::reports(changes, plan),
+        StepAction::Backends { changes, plan, .. } => change_reports(changes, plan),
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
 use maglev_core::{
     change::Change,
     health::Health,
-    plan::Plan,
     sample::{BackendSample, Sample, ServiceSample},
     service::{Backend, BackendState},
 };
@@ -18,7 +17,7 @@ use serde::Serialize;
 
 use super::{
     Context, print,
-    report::{BackendReport, ChangeReport, ChangesReport},
+    report::{BackendReport, ChangesReport, change_reports},
     status::print_backends,
 };
 use crate::{
@@ -201,7 +200,7 @@ fn change(context: &Context<'_>, asked: &Asked) -> Result<(), Failure> {
     print::warnings(&warnings);
     let done = || plans.iter().zip(asked.services.iter().map(|(_, changes)| changes));
     if context.json() {
-        let changes = done().flat_map(|(plan, changes)| reports(changes, plan)).collect();
+        let changes = done().flat_map(|(plan, changes)| change_reports(changes, plan)).collect();
         return print::json(&ChangesReport { changes });
     }
     for (plan, changes) in done() {
@@ -230,21 +229,6 @@ const fn in_words(change: &Change) -> &'static str {
     }
 }
 
-/// An element of `changes` for each change; what they move together stands with the first.
-pub(super) fn reports(changes: &[Change], plan: &Plan) -> Vec<ChangeReport> {
-    changes
-        .iter()
-        .enumerate()
-        .map(|(place, change)| ChangeReport {
-            action: change.action().to_owned(),
-            service: plan.service.clone(),
-            backend: change.backend().to_owned(),
-            moved: if place == 0 { plan.moved } else { 0 },
-            minimum: if place == 0 { plan.minimum } else { 0 },
-        })
-        .collect()
-}
-
 /// How far a rate looks back.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -260,6 +244,16 @@ fn wait_until_quiet(
     let (mut older, mut younger) = (Look::new(&datapath)?, None::<Look>);
     loop {
         let now = Look::new(&datapath)?;
+        // After the look: maps that are gone fall quiet, too.
+        if !datapath.is_pinned() {
+            let names: Vec<_> =
+                drained.iter().map(|(service, name)| format!("{name} in service {service}")).collect();
+            return Err(Failure::Failed(format!(
+                "instance {} was taken down before {} had drained: `maglev-top backend list` says what a new one has",
+                context.instance.name(),
+                names.join(", ")
+            )));
+        }
         let holding = drained
             .iter()
             .map(|(service, name)| now.what_holds(&datapath, service, name, &older))

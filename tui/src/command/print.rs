@@ -1,8 +1,12 @@
 //! Printing: tables for people, JSON for programs.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use comfy_table::{CellAlignment, Table};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -33,10 +37,23 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Whether somebody may still read what is printed, all of `time` long; returns early once nobody does.
+///
+/// What goes on until it is ended asks this: a line that meets a pipe without a reader is no failure.
+pub(crate) fn is_read_for(time: Duration) -> bool {
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    let limit = Timespec::try_from(time).ok();
+    // What cannot be asked is taken for read.
+    poll(&mut asked, limit.as_ref()).is_err()
+        || !asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
 /// Prints warnings where they do not get between what programs read.
 pub(crate) fn warnings<T: std::fmt::Display>(warnings: &[T]) {
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        // That they cannot be written is no reason to end.
+        let _ = writeln!(io::stderr(), "warning: {warning}");
     }
 }
 

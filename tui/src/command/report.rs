@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use maglev_core::{
+    change::Change,
     drain::{DrainProgress, held_slots},
     plan::Plan,
     sample::{BackendSample, Sample, ServiceSample},
@@ -78,6 +79,21 @@ pub(crate) struct ChangeReport {
     pub(crate) backend: String,
     pub(crate) moved: u32,
     pub(crate) minimum: u32,
+}
+
+/// An element of `changes` for each change; what they move together stands with the first.
+pub(crate) fn change_reports<'a>(
+    changes: impl IntoIterator<Item = &'a Change>,
+    plan: &Plan,
+) -> Vec<ChangeReport> {
+    let reports = changes.into_iter().enumerate().map(|(place, change)| ChangeReport {
+        action: change.action().to_owned(),
+        service: plan.service.clone(),
+        backend: change.backend().to_owned(),
+        moved: if place == 0 { plan.moved } else { 0 },
+        minimum: if place == 0 { plan.minimum } else { 0 },
+    });
+    reports.collect()
 }
 
 /// `changes` alone: what a command that changes something prints.

@@ -1,6 +1,6 @@
 //! `status`
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use humansize::{BINARY, format_size};
 use maglev_core::{
@@ -22,8 +22,15 @@ const NOBODY_CHECKS: &str =
 
 pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> {
     let config = words.config.as_deref().map(config::read).transpose()?;
-    let datapath = context.datapath()?;
+    let mut datapath = context.datapath()?;
     loop {
+        if !datapath.is_pinned() {
+            datapath = context.datapath()?;
+            print::warnings(&[format!(
+                "instance {} was taken down and brought up again: what follows is of the new one",
+                context.instance.name()
+            )]);
+        }
         let sample = datapath.sample()?;
         let checks = Checks::of(&datapath, &sample);
         let plan = config.as_ref().map(|config| datapath.plan_apply(config, false)).transpose()?;
@@ -42,8 +49,8 @@ pub(super) fn run(context: &Context<'_>, words: &Status) -> Result<(), Failure> 
             }
         }
         match words.watch {
-            None => return Ok(()),
-            Some(interval) => thread::sleep(interval),
+            Some(interval) if print::is_read_for(interval) => {}
+            None | Some(_) => return Ok(()),
         }
     }
 }

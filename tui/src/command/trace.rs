@@ -35,6 +35,7 @@ pub(super) fn run(context: &Context<'_>, words: &Trace) -> Result<(), Failure> {
     while words.count.is_none_or(|count| told < count)
         && begun.elapsed() < words.duration
         && signals.pending().next().is_none()
+        && print::is_read_for(Duration::ZERO)
     {
         let patience = words.duration.saturating_sub(begun.elapsed()).min(STEP);
         match tracer.next(patience)? {

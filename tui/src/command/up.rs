@@ -16,7 +16,11 @@ pub(super) fn up(context: &Context<'_>, words: &Up) -> Result<(), Failure> {
     let viewers = words.viewers.as_deref().map(group).transpose()?;
     match maglev_probe::up_with_viewers(&context.instance, &config, viewers) {
         Ok(started) => {
-            told(context, &started)?;
+            let told = told(context, &started);
+            // Who stays does so for its services, not for its log.
+            if !words.foreground {
+                told?;
+            }
             // Whoever stays stays for what the file says; one that ran before may be something else.
             if words.foreground && started.beginning != Beginning::New {
                 adopt(context, &config)?;
@@ -41,10 +45,12 @@ fn adopt(context: &Context<'_>, config: &Config) -> Result<(), Failure> {
     let out_of_reach =
         plan.out_of_reach.iter().map(|what| format!("{what}: `down` and `up` do that, and this does not"));
     print::warnings(&out_of_reach.collect::<Vec<_>>());
-    if context.json() {
-        return print::json(&serde_json::json!({ "instance": name, "adopted": true }));
-    }
-    print::line(&format!("instance {name} is running already, as the configuration says: adopted"))
+    let _ = if context.json() {
+        print::json(&serde_json::json!({ "instance": name, "adopted": true }))
+    } else {
+        print::line(&format!("instance {name} is running already, as the configuration says: adopted"))
+    };
+    Ok(())
 }
 
 /// Says what was brought up.

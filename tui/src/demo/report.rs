@@ -3,7 +3,7 @@
 use std::fmt;
 
 use comfy_table::{CellAlignment, Table, presets};
-use maglev_core::{change::Change, plan::Plan, sample::Sample, service::Tracking};
+use maglev_core::{sample::Sample, service::Tracking};
 use maglev_lab::Report as Conversations;
 use serde::Serialize;
 
@@ -44,17 +44,6 @@ struct BackendRow {
     service: String,
     #[serde(flatten)]
     backend: BackendReport,
-}
-
-/// What goes on record of a change that was made.
-pub(super) fn change_made(change: &Change, plan: &Plan) -> ChangeReport {
-    ChangeReport {
-        action: change.action().to_owned(),
-        service: plan.service.clone(),
-        backend: change.backend().to_owned(),
-        moved: plan.moved,
-        minimum: plan.minimum,
-    }
 }
 
 impl Report {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use maglev_core::{change::Change, service::Service};
 
-use super::{DemoError, report::change_made};
+use super::DemoError;
 use crate::interruption::Interruption;
 use crate::{
-    command::report::ChangeReport,
+    command::report::{ChangeReport, change_reports},
     source::{ChangeRequest, Source},
 };
 
@@ -41,7 +41,7 @@ impl Script {
             }
             let change = self.change(number);
             let plans = source.execute(&ChangeRequest::of(&self.service, vec![change.clone()]))?;
-            changes.extend(plans.iter().map(|plan| change_made(&change, plan)));
+            changes.extend(plans.iter().flat_map(|plan| change_reports([&change], plan)));
         }
         let signal = interruption.wait_until(begun + self.duration);
         Ok(Played { changes, signal })

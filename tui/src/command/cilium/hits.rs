@@ -101,7 +101,8 @@ pub(super) fn run(mut view: View<'_>, words: &CiliumHits) -> Result<(), Failure>
             .follow(&view.node, |frontend| watches(&view, frontend))
             .map_err(|error| Failure::of(&error))?;
         tell_places(&observer, &mut told);
-        if signal.is_some() || end.is_some_and(|end| Instant::now() >= end) {
+        let is_over = signal.is_some() || end.is_some_and(|end| Instant::now() >= end);
+        if is_over || !print::is_read_for(Duration::ZERO) {
             break;
         }
         if !view.json {
