@@ -121,6 +121,9 @@ impl Scene {
             spares: Vec::new(),
             checker: Checker::Unknown,
             late: Duration::ZERO,
+            identity: self.model.data.identity.clone(),
+            seed: None,
+            interval: self.model.data.interval,
         }))
     }
 

@@ -167,6 +167,7 @@ impl Data {
 
     /// Takes in what came of looking at the source.
     pub fn add(&mut self, sampled: Sampled) {
+        (self.identity, self.seed) = (sampled.identity, sampled.seed);
         self.spares = sampled.spares;
         self.checker = sampled.checker;
         match sampled.result {
@@ -180,7 +181,7 @@ impl Data {
                 if !self.is_frozen() {
                     self.traffic.measure(sample.taken_at);
                 }
-                self.keep(sample, sampled.late);
+                self.keep(sample, sampled.late, sampled.interval);
             }
             Err(error) => self.miss(error.message, sampled.late),
         }

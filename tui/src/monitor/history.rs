@@ -61,6 +61,8 @@ pub struct History {
     tracks: Tracks,
     /// The sample that the next rates are counted from.
     base: Option<Sample>,
+    /// How many intervals passed since; each look is held against the interval that was in force.
+    intervals: f64,
     /// What was counted since tables last changed.
     pub standings: Standings,
 }
@@ -95,12 +97,15 @@ impl History {
         let all = latest.and_then(|latest| why_all_began_anew(latest, now));
         let base = self.base.take();
         let elapsed = base.as_ref().map_or(Duration::ZERO, |base| now.taken_at.saturating_sub(base.taken_at));
-        if base.is_some() && elapsed < interval / 2 && all.is_none() {
+        self.intervals +=
+            latest.map_or(0.0, |latest| intervals_between(latest.taken_at, now.taken_at, interval));
+        if base.is_some() && self.intervals < 0.5 && all.is_none() {
             self.base = base;
             return Step::default();
         }
         let base = base.filter(|_| all.is_none());
-        let missing = missing(elapsed, interval);
+        let missing = base.as_ref().map_or(0, |_| missing(self.intervals));
+        self.intervals = 0.0;
         self.count(base.as_ref(), now, elapsed, missing);
         let began_anew =
             |service: &&ServiceSample| of(base.as_ref(), service).is_some_and(|b| went_back(b, service));
@@ -150,6 +155,7 @@ impl History {
             slots: self.slots.clone(),
             tracks: Tracks::default(),
             base: self.base.clone(),
+            intervals: self.intervals,
             standings: self.standings.clone(),
         }
     }
@@ -212,18 +218,19 @@ fn went_back(before: &ServiceSample, now: &ServiceSample) -> bool {
     now.packets < before.packets || now.bytes < before.bytes || now.new_connections < before.new_connections
 }
 
-/// How many samples are missing between two that lie `elapsed` apart.
-fn missing(elapsed: Duration, interval: Duration) -> usize {
-    if interval.is_zero() {
-        return 0;
-    }
-    let intervals = (elapsed.as_secs_f64() / interval.as_secs_f64()).round();
+/// How many intervals lie between two moments; one where there is no interval to hold them against.
+fn intervals_between(before: Duration, now: Duration, interval: Duration) -> f64 {
+    if interval.is_zero() { 1.0 } else { now.saturating_sub(before).div_duration_f64(interval) }
+}
+
+/// How many samples are missing between two that lie that many intervals apart.
+fn missing(intervals: f64) -> usize {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a small whole number: it saturates"
     )]
-    let intervals = intervals as usize;
+    let intervals = intervals.round() as usize;
     intervals.saturating_sub(1)
 }
 
@@ -234,8 +241,30 @@ mod tests {
     #[test]
     fn missing_samples_are_counted() {
         let second = Duration::from_secs(1);
-        assert_eq!(missing(Duration::from_millis(1100), second), 0);
-        assert_eq!(missing(Duration::from_millis(3050), second), 2);
-        assert_eq!(missing(second, Duration::ZERO), 0);
+        let after = |now| missing(intervals_between(second, now, second));
+        assert_eq!(after(Duration::from_millis(2100)), 0);
+        assert_eq!(after(Duration::from_millis(4050)), 2);
+        assert_eq!(missing(intervals_between(second, second, Duration::ZERO)), 0);
+    }
+
+    #[test]
+    fn each_look_is_held_against_the_interval_that_was_in_force() {
+        let at = |milliseconds| Sample { taken_at: Duration::from_millis(milliseconds), ..Sample::default() };
+        let missing_in = |looks: &[(u64, u64)]| {
+            let (mut history, mut before) = (History::default(), None);
+            let add = |&(taken_at, interval): &(u64, u64)| {
+                let now = at(taken_at);
+                let step = history.add(before.as_ref(), &now, Duration::from_millis(interval));
+                before = Some(now);
+                step.missing
+            };
+            looks.iter().map(add).sum::<usize>()
+        };
+        // From every second to every two, and from every eight seconds to every four: a look at once, and the next one.
+        assert_eq!(missing_in(&[(1000, 1000), (1900, 1000), (3900, 2000)]), 0);
+        assert_eq!(missing_in(&[(1000, 1000), (1400, 1000), (3400, 2000)]), 0);
+        assert_eq!(missing_in(&[(8000, 8000), (11_900, 8000), (15_900, 4000)]), 0);
+        assert_eq!(missing_in(&[(8000, 8000), (15_900, 8000), (19_900, 4000)]), 0);
+        assert_eq!(missing_in(&[(8000, 8000), (16_000, 8000), (28_000, 4000)]), 2);
     }
 }

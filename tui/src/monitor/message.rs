@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use maglev_core::{plan::Plan, sample::Sample, service::Backend};
+use maglev_core::{plan::Plan, sample::Sample, seed::HashSeed, service::Backend};
 use ratatui::{
     crossterm::event::{KeyEvent, MouseEvent},
     layout::Size,
 };
 
 use super::trace::TraceNews;
-use crate::source::{ChangeRequest, Checker, SourceError};
+use crate::source::{ChangeRequest, Checker, Identity, Source, SourceError};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -35,12 +35,35 @@ pub enum Message {
 pub struct Sampled {
     /// The sample.
     pub result: Result<Sample, SourceError>,
+    /// What the source is by now: another instance may have taken its place.
+    pub identity: Identity,
+    /// The seed that the tables are filled with by now, where it is known.
+    pub seed: Option<HashSeed>,
     /// Backends on offer.
     pub spares: Vec<Backend>,
     /// Who runs the health checks that are asked for.
     pub checker: Checker,
     /// How long after its time it was taken.
     pub late: Duration,
+    /// What should lie between it and the sample before.
+    pub interval: Duration,
+}
+
+impl Sampled {
+    /// Looks at a source, that much too `late`, in the `interval` that was in force until now.
+    pub fn look(source: &mut dyn Source, late: Duration, interval: Duration) -> Self {
+        let result = source.sample();
+        let checker = result.as_ref().map_or(Checker::Unknown, |sample| source.checker(sample));
+        Self {
+            result,
+            identity: source.identity(),
+            seed: source.seed(),
+            spares: source.spares(),
+            checker,
+            late,
+            interval,
+        }
+    }
 }
 
 /// Something that the monitor wants done; what comes of it is a message.

@@ -16,7 +16,7 @@ use super::{
     message::{Message, Order, Sampled},
     trace::{TraceNews, TraceThread},
 };
-use crate::source::{Checker, Source, SourceError};
+use crate::source::{Source, SourceError};
 
 /// How long an ending monitor waits for a call into the kernel to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,6 +60,7 @@ impl Sampler {
         let worker = Worker {
             source,
             interval,
+            in_force: interval,
             deadline: Instant::now(),
             latest: Arc::clone(&latest),
             trace: None,
@@ -99,6 +100,8 @@ impl Drop for Sampler {
 struct Worker<F: FnMut(Report)> {
     source: Box<dyn Source>,
     interval: Duration,
+    /// The interval that the next sample is waited for in: one that is chosen meanwhile holds from that sample on.
+    in_force: Duration,
     deadline: Instant,
     latest: Latest,
     /// The latest trace, under way or over.
@@ -168,9 +171,8 @@ impl<F: FnMut(Report) + Clone + Send + 'static> Worker<F> {
 
     fn sample(&mut self) {
         let late = self.deadline.elapsed();
-        let result = self.source.sample();
-        let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.source.checker(sample));
-        let sampled = Box::new(Sampled { result, spares: self.source.spares(), checker, late });
+        let held_against = std::mem::replace(&mut self.in_force, self.interval);
+        let sampled = Box::new(Sampled::look(&mut *self.source, late, held_against));
         let before = self.latest.lock().unwrap_or_else(PoisonError::into_inner).replace(sampled);
         if before.is_none() {
             (self.tell.tell)(Report::Sampled);

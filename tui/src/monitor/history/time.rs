@@ -127,9 +127,9 @@ impl Data {
         }
     }
 
-    /// Takes in a sample, in its order, whether it is shown or not.
-    pub(in crate::monitor) fn keep(&mut self, sample: Sample, late: Duration) {
-        let interval = self.interval;
+    /// Takes in a sample, in its order, whether it is shown or not. `interval` is what should lie between it and the
+    /// one before.
+    pub(in crate::monitor) fn keep(&mut self, sample: Sample, late: Duration, interval: Duration) {
         let Time { ring, frozen, .. } = &mut self.time;
         let (before, history, shown_late, failure) = match frozen {
             Some(Frozen { live, .. }) => {

@@ -1,10 +1,11 @@
 //! A slot in words.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use maglev_core::{
     permutation::{Permutation, backend_key},
     sample::{BackendId, ServiceSample},
+    seed::HashSeed,
     service::BackendState,
     table::{LookupTable, NO_BACKEND},
 };
@@ -37,35 +38,50 @@ pub struct Story {
     pub next: Option<String>,
 }
 
-/// Tables without one owner each: they are filled when first asked for.
+/// How many tables are kept: a cursor goes to and fro between a few owners, and a large table takes a quarter of a
+/// megabyte.
+const TABLES: usize = 4;
+
+/// Tables without one owner each: they are filled when first asked for, and the last few are kept.
 #[derive(Clone, Debug, Default)]
 pub struct NextInLine {
     service: String,
     version: u64,
-    tables: BTreeMap<BackendId, Vec<u32>>,
+    seed: Option<HashSeed>,
+    /// The one that was asked for last stands last.
+    tables: VecDeque<(BackendId, Vec<u32>)>,
 }
 
 impl NextInLine {
     /// Who would own `slot` if its owner were drained.
     fn of(&mut self, data: &Data, service: &ServiceSample, owner: BackendId, slot: u32) -> Option<String> {
         let version = data.sample.as_ref().map_or(0, |sample| sample.state_version);
-        if self.service != service.name || self.version != version {
-            *self = Self { service: service.name.clone(), version, tables: BTreeMap::new() };
+        if self.service != service.name || self.version != version || self.seed != data.seed {
+            let service = service.name.clone();
+            *self = Self { service, version, seed: data.seed, tables: VecDeque::new() };
         }
         let seed = data.seed.filter(|_| service.is_reproducible())?;
-        let table = self.tables.entry(owner).or_insert_with(|| {
-            let mut without = service_of(service);
-            for (backend, sample) in without.backends.iter_mut().zip(&service.backends) {
-                if sample.id == owner {
-                    backend.state = BackendState::Draining;
-                }
-            }
-            LookupTable::of_service(&without, &seed).map(|table| table.slots().to_vec()).unwrap_or_default()
-        });
-        let next = *table.get(slot as usize)?;
-        (next != NO_BACKEND)
-            .then(|| service.backends.get(next as usize).map(|backend| backend.name.clone()))?
+        let kept = self.tables.iter().position(|(id, _)| *id == owner).and_then(|at| self.tables.remove(at));
+        let (_, table) = kept.unwrap_or_else(|| (owner, table_without(owner, service, &seed)));
+        let next = table.get(slot as usize).copied();
+        self.tables.push_back((owner, table));
+        if self.tables.len() > TABLES {
+            self.tables.pop_front();
+        }
+        let next = next.filter(|next| *next != NO_BACKEND)?;
+        service.backends.get(next as usize).map(|backend| backend.name.clone())
     }
+}
+
+/// The table that a service would have if that backend were drained; empty where there would be none.
+fn table_without(owner: BackendId, service: &ServiceSample, seed: &HashSeed) -> Vec<u32> {
+    let mut without = service_of(service);
+    for (backend, sample) in without.backends.iter_mut().zip(&service.backends) {
+        if sample.id == owner {
+            backend.state = BackendState::Draining;
+        }
+    }
+    LookupTable::of_service(&without, seed).map(|table| table.slots().to_vec()).unwrap_or_default()
 }
 
 impl Story {
@@ -152,6 +168,38 @@ fn ordinal(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        monitor::message::Sampled,
+        simulation::{Simulation, demonstration, spares},
+        source::Source,
+    };
+
+    fn look(simulation: &mut Simulation, data: &mut Data) {
+        data.add(Sampled::look(simulation, Duration::ZERO, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_few_tables_are_kept_and_none_of_another_seed() {
+        let seeded = |seed| Simulation::by_hand(demonstration(), spares(), seed, 7).unwrap();
+        let mut simulation = seeded(HashSeed::default());
+        let mut data = Data::new(simulation.identity(), simulation.seed(), true);
+        data.service = Some("web".to_owned());
+        look(&mut simulation, &mut data);
+        let tell = |data: &Data, cache: &mut NextInLine| -> Vec<_> {
+            (0..200).map(|slot| Story::of(data, slot, cache).unwrap().next).collect()
+        };
+        let mut cache = NextInLine::default();
+        let told = tell(&data, &mut cache);
+        assert!(data.service().unwrap().backends.len() > TABLES);
+        assert_eq!(cache.tables.len(), TABLES);
+        // The same instance, with another seed, at the same state version.
+        let other = HashSeed::from_bytes([7; 12]);
+        look(&mut seeded(other), &mut data);
+        assert_eq!(data.seed, Some(other));
+        let anew = tell(&data, &mut cache);
+        assert_ne!(anew, told);
+        assert_eq!(anew, tell(&data, &mut NextInLine::default()));
+    }
 
     #[test]
     fn ordinals_are_english() {

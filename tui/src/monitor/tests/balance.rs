@@ -11,10 +11,7 @@ use maglev_core::{
 
 use super::support::Bench;
 use crate::{
-    monitor::{
-        message::{Message, Sampled},
-        view::ViewName,
-    },
+    monitor::view::ViewName,
     source::{ChangeRequest, Checker, Source as _},
 };
 
@@ -23,9 +20,7 @@ fn pass_with(bench: &mut Bench, alter: impl FnOnce(&mut ServiceSample)) {
     bench.simulation.advance(Duration::from_secs(1));
     let mut sample = bench.simulation.sample().unwrap();
     alter(web(&mut sample));
-    let result = Ok(sample);
-    let sampled = Sampled { result, spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
-    bench.update(Message::Sampled(Box::new(sampled)));
+    bench.show(Ok(sample), Duration::ZERO);
 }
 
 fn web(sample: &mut Sample) -> &mut ServiceSample {

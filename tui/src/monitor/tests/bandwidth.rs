@@ -12,12 +12,9 @@ use ratatui::{Terminal, layout::Size};
 
 use super::support::{Bench, look};
 use crate::{
-    monitor::{
-        message::{Message, Sampled},
-        view::ViewName,
-    },
+    monitor::view::ViewName,
     simulation::demonstration,
-    source::{Checker, Source as _},
+    source::Source as _,
     terminal::{
         capability::{ColourDepth, Glyphs},
         frame::MOST,
@@ -287,12 +284,6 @@ impl Noise {
         self.sample.taken_at += Duration::from_secs(1);
         let slots = &mut self.sample.services[0].slots;
         *slots = Slots { hits: self.hits.as_slice().into(), ..slots.clone() };
-        let result = Ok(self.sample.clone());
-        bench.update(Message::Sampled(Box::new(Sampled {
-            checker: Checker::Unknown,
-            result,
-            spares: Vec::new(),
-            late: Duration::ZERO,
-        })));
+        bench.show(Ok(self.sample.clone()), Duration::ZERO);
     }
 }

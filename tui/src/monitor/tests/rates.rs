@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use super::support::Bench;
 use crate::{
-    monitor::{
-        message::{Message, Sampled},
-        view::ViewName,
-    },
-    source::{Checker, Source as _, SourceError},
+    monitor::view::ViewName,
+    source::{Source as _, SourceError},
 };
 
 #[test]
@@ -40,9 +37,7 @@ fn a_reset_is_no_spike() {
             backend.counters = maglev_core::sample::Counters::default();
         }
     }
-    let sampled =
-        Sampled { result: Ok(sample), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
-    bench.update(Message::Sampled(Box::new(sampled)));
+    bench.show(Ok(sample), Duration::ZERO);
     let history = bench.model.data.service_history().unwrap();
     assert_eq!(history.track.latest(), None);
     assert!(!history.slots.known(), "the rates of before are not those of now");
@@ -53,9 +48,7 @@ fn a_reset_is_no_spike() {
 fn a_sample_that_fails_is_said_and_the_last_one_stays() {
     let mut bench = Bench::new(ViewName::Backends).after(2);
     let error = SourceError { message: "the map is gone; is the datapath up?".to_owned(), stale: false };
-    let sampled =
-        Sampled { result: Err(error), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
-    bench.update(Message::Sampled(Box::new(sampled)));
+    bench.show(Err(error), Duration::ZERO);
     bench.expect("no sample: the map is gone; is the datapath up?").expect("b5");
     bench.pass(1);
     assert!(!bench.text().contains("no sample"));
@@ -78,12 +71,7 @@ fn a_late_sample_is_said() {
     let mut bench = Bench::new(ViewName::Backends).after(1);
     let result = bench.simulation.sample();
     let late = Duration::from_millis(340);
-    bench.update(Message::Sampled(Box::new(Sampled {
-        result,
-        spares: Vec::new(),
-        checker: Checker::Unknown,
-        late,
-    })));
+    bench.show(result, late);
     bench.expect("late by 340 ms").press(" ").expect("late by 340 ms").press("[");
     assert!(!bench.text().contains("late by"), "the one before was in time");
 }

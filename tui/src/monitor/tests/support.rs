@@ -1,6 +1,6 @@
 use std::{iter, time::Duration};
 
-use maglev_core::{seed::HashSeed, service::Service};
+use maglev_core::{sample::Sample, seed::HashSeed, service::Service};
 use ratatui::{
     buffer::Buffer,
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind},
@@ -16,7 +16,7 @@ use crate::{
         view::ViewName,
     },
     simulation::{Simulation, demonstration, spares},
-    source::{Checker, Source, Trace},
+    source::{Checker, Source, SourceError, Trace},
     terminal::{
         capability::{Capability, ColourDepth, Glyphs},
         look::Look,
@@ -82,11 +82,22 @@ impl Bench {
     }
 
     pub(super) fn sample(&mut self) {
-        let result = self.simulation.sample();
-        let checker = result.as_ref().map_or(Checker::Unknown, |sample| self.simulation.checker(sample));
-        let sampled = Sampled { result, spares: self.simulation.spares(), checker, late: Duration::ZERO };
+        let sampled = Sampled::look(&mut self.simulation, Duration::ZERO, self.model.data.interval);
         self.update(Message::Sampled(Box::new(sampled)));
         self.tell_of_trace();
+    }
+
+    /// What a look brings that comes to that.
+    pub(super) fn show(&mut self, result: Result<Sample, SourceError>, late: Duration) {
+        self.update(Message::Sampled(Box::new(Sampled {
+            result,
+            identity: self.simulation.identity(),
+            seed: self.simulation.seed(),
+            spares: self.simulation.spares(),
+            checker: Checker::Unknown,
+            late,
+            interval: self.model.data.interval,
+        })));
     }
 
     /// What the trace's thread would tell.

@@ -14,10 +14,10 @@ use crate::{
     monitor::{
         dialog::Dialog,
         history::ring::SEGMENT,
-        message::{Effect, Message, Order, Sampled},
+        message::{Effect, Message, Order},
         view::ViewName,
     },
-    source::{ChangeRequest, Checker, Source as _, SourceError},
+    source::{ChangeRequest, Source as _, SourceError},
 };
 
 /// Makes a change behind the monitor's back.
@@ -69,25 +69,18 @@ fn every_moment_is_shown_as_it_was_when_it_was_now() {
                 };
                 drop(bench.simulation.execute(&ChangeRequest::of("web", vec![Change::Add(backend)])));
             }
-            33..38 => bench.update(Message::Sampled(Box::new(Sampled {
-                result: Err(SourceError { message: "not now".to_owned(), stale: false }),
-                spares: Vec::new(),
-                checker: Checker::Unknown,
-                late: Duration::ZERO,
-            }))),
+            33..38 => {
+                let error = SourceError { message: "not now".to_owned(), stale: false };
+                bench.show(Err(error), Duration::ZERO);
+            }
             _ => {}
         }
         // Most looks come in time, some early, some after others were missed.
         let time = [1000, 1000, 1000, 1000, 200, 3300][random.usize(..6)];
         bench.simulation.advance(Duration::from_millis(time));
         let late = Duration::from_millis(if second % 9 == 0 { 250 } else { 0 });
-        let sampled = Sampled {
-            result: bench.simulation.sample(),
-            spares: bench.simulation.spares(),
-            checker: Checker::Unknown,
-            late,
-        };
-        bench.update(Message::Sampled(Box::new(sampled)));
+        let result = bench.simulation.sample();
+        bench.show(result, late);
         let shown = content(&mut bench);
         let data = &bench.model.data;
         let (sample, backend) = (data.sample.clone().unwrap(), data.backend.clone());
@@ -217,13 +210,7 @@ fn an_instance_that_began_anew_leaves_a_gap_and_a_mark() {
         next
     };
     for sample in [sample, next] {
-        let sampled = Sampled {
-            result: Ok(sample),
-            spares: Vec::new(),
-            checker: Checker::Unknown,
-            late: Duration::ZERO,
-        };
-        bench.update(Message::Sampled(Box::new(sampled)));
+        bench.show(Ok(sample), Duration::ZERO);
         let data = &bench.model.data;
         let history = data.service_history().unwrap();
         assert_eq!(history.track.latest(), None);
@@ -239,9 +226,7 @@ fn an_instance_that_began_anew_leaves_a_gap_and_a_mark() {
 fn a_look_that_failed_is_marked_where_it_is_missing() {
     let mut bench = Bench::new(ViewName::Backends).after(4);
     let error = SourceError { message: "the map is gone".to_owned(), stale: false };
-    let failed =
-        Sampled { result: Err(error), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
-    bench.update(Message::Sampled(Box::new(failed)));
+    bench.show(Err(error), Duration::ZERO);
     bench.simulation.advance(Duration::from_secs(1));
     bench.pass(1);
     bench
@@ -251,10 +236,8 @@ fn a_look_that_failed_is_marked_where_it_is_missing() {
         .expect("1 sample missing before it");
     // What fails while the picture stands still is told when it goes on.
     let error = SourceError { message: "gone again".to_owned(), stale: false };
-    let failed =
-        Sampled { result: Err(error), spares: Vec::new(), checker: Checker::Unknown, late: Duration::ZERO };
     let before = bench.text();
-    bench.update(Message::Sampled(Box::new(failed)));
+    bench.show(Err(error), Duration::ZERO);
     assert_eq!(bench.text(), before);
     bench.press(" ").expect("no sample: gone again");
 }
