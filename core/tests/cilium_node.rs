@@ -93,6 +93,17 @@ fn a_flipped_slot_is_found() {
 }
 
 #[test]
+fn another_seed_is_no_fault() {
+    let case = cases().into_iter().find(|case| case["name"] == "pub-05-M16381-N50").unwrap();
+    let other = "cUnyPf8gC7rYyRUy".parse().unwrap();
+    assert_ne!(other, seed(&case));
+    let verification = verify(&node(&case).frontends[0], &other);
+    assert_eq!(verification.verdict, Verdict::Unexplained);
+    assert!(verification.reason.unwrap().contains("another seed"));
+    assert!(verification.differing.is_empty());
+}
+
+#[test]
 fn the_default_seed_is_recognised_and_no_other_taken_for_it() {
     for case in cases() {
         let several = case["backends"].as_array().unwrap().len() > 1;

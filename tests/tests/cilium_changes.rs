@@ -156,10 +156,10 @@ fn a_table_built_before_1_17_is_recognised_and_planned_as_such() {
     let mut wrong = older(&[1, 2, 3]);
     wrong[9] = wrong[9] % 3 + 1;
     rig.table(5, false, &wrong);
-    assert_ne!(
-        document(&rig, &["verify", "--seed", "JLfvgnHc2kaSUFaI"])["services"][0]["verdict"],
-        "matches"
-    );
+    let found = document(&rig, &["verify", "--seed", "JLfvgnHc2kaSUFaI"])["services"][0].clone();
+    assert_eq!(found["verdict"], "differs");
+    assert_eq!(found["differing-slots"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["differing-slots"][0]["slot"], 9, "{found}");
 }
 
 #[test]

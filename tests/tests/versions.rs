@@ -21,6 +21,7 @@ use maglev_core::change::Change;
 use maglev_lab::{Load, TcpLoad, Traffic, UdpLoad};
 use maglev_probe::Datapath;
 use maglev_tests::{Audit, Plot, Site, eventually, maglev_top, write_altered_object};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use serde_json::Value;
 
 /// Files that go with their test.
@@ -343,7 +344,14 @@ fn counts_go_on_in_a_larger_map_where_a_version_has_more_of_them() {
     assert_eq!(counts().len(), known.len() as usize - 2, "it is read as far as it goes");
     let counted: u64 = counts().iter().sum();
 
+    // Whoever is killed in between leaves what there is at that moment, and an instance without this pin opens no more.
+    let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    watch.add_watch(&instance.maps(), AddWatchFlags::IN_MOVE | AddWatchFlags::IN_DELETE).unwrap();
     let done = document(&up(&site, &scratch, None));
+    let events = watch.read_events().unwrap();
+    let of_pin = |event: &&InotifyEvent| event.name.as_deref() == Some("verdicts".as_ref());
+    let met: Vec<AddWatchFlags> = events.iter().filter(of_pin).map(|event| event.mask).collect();
+    assert_eq!(met, [AddWatchFlags::IN_MOVED_TO], "there was a moment without the pin: {events:?}");
     assert_eq!(done["replaced-program"]["maps-grown"], serde_json::json!(["verdicts"]));
     assert_eq!(counts().len(), known.len() as usize);
     assert_eq!(links(&site)[0].0, before[0].0);
@@ -353,8 +361,20 @@ fn counts_go_on_in_a_larger_map_where_a_version_has_more_of_them() {
         connection.request().unwrap();
     }
     assert!(counts().iter().sum::<u64>() >= now + 10, "what comes is not counted");
-    let names: Vec<_> = fs::read_dir(instance.maps()).unwrap().flatten().map(|pin| pin.file_name()).collect();
-    assert!(!names.iter().any(|name| name.to_string_lossy().contains('-')), "a pin is left over: {names:?}");
+    let no_pin_is_left_over = || {
+        let names: Vec<_> =
+            fs::read_dir(instance.maps()).unwrap().flatten().map(|pin| pin.file_name()).collect();
+        assert!(!names.iter().any(|name| name.to_string_lossy().contains('-')), "left over: {names:?}");
+    };
+    no_pin_is_left_over();
+
+    // As one leaves it that is killed after the exchange: the program, the same one, may count in the map that is gone.
+    fs::hard_link(&pin, pin.with_file_name("verdicts-old")).unwrap();
+    let program = pinned_program(&site);
+    document(&up(&site, &scratch, None));
+    assert_ne!(pinned_program(&site), program);
+    no_pin_is_left_over();
+    connection.request().unwrap();
 }
 
 #[test]

@@ -146,31 +146,26 @@ pub fn verify(frontend: &Frontend, seed: &HashSeed) -> Verification {
         return unexplained(format!("backend {} is not in the backends map", lost.id));
     }
     let size = u32::try_from(kernel.len()).unwrap_or(u32::MAX);
-    let text = HashText::default();
-    let equal = match table_of(members, None, size, seed, text) {
+    let equal = match table_of(members, None, size, seed, HashText::WithProtocol) {
         Ok(table) => table,
         Err(error) => return unexplained(error.to_string()),
     };
-    let differing = differences(kernel, &equal);
+    let newer = differences(kernel, &equal);
+    let older = table_of(members, None, size, seed, HashText::WithoutProtocol)
+        .ok()
+        .map(|table| differences(kernel, &table))
+        .filter(|older| older.len() < newer.len());
+    let (text, differing) = match older {
+        Some(older) => (HashText::WithoutProtocol, older),
+        None => (HashText::WithProtocol, newer),
+    };
     if differing.is_empty() {
         return Verification {
             verdict: Verdict::Matches,
             weights: WeightFit::Equal,
             text,
             differing,
-            reason: None,
-        };
-    }
-    let older = HashText::WithoutProtocol;
-    if table_of(members, None, size, seed, older).is_ok_and(|table| table == kernel) {
-        return Verification {
-            verdict: Verdict::Matches,
-            weights: WeightFit::Equal,
-            text: older,
-            differing: Vec::new(),
-            reason: Some(
-                "it was built by Cilium before 1.17, which hashed backends without their protocol: a node with 1.17 or newer has another table for the same backends".to_owned(),
-            ),
+            reason: (text == HashText::WithoutProtocol).then(older_fill),
         };
     }
     let counts = counts(members, kernel);
@@ -181,22 +176,36 @@ pub fn verify(frontend: &Frontend, seed: &HashSeed) -> Verification {
             verdict: Verdict::Matches,
             reason: Some(format!("only weights explain it: {}", listed(members, &weights))),
             weights: WeightFit::Inferred(weights),
-            text,
+            text: HashText::WithProtocol,
             differing,
         },
+        _ if like_equal && is_chance(differing.len(), kernel.len(), members.len()) => unexplained(
+            "hardly more slots agree than by chance: was it built with another seed?".to_owned(),
+        ),
         _ if like_equal || differing.len() <= FEW => {
             Verification {
                 verdict: Verdict::Differs,
                 weights: WeightFit::Equal,
                 text,
                 differing,
-                reason: None,
+                reason: (text == HashText::WithoutProtocol).then(older_fill),
             }
         }
         _ => unexplained(
             "the slot counts do not fit equal weights, and no weights were found that give this table: weights are in none of Cilium's maps".to_owned(),
         ),
     }
+}
+
+/// Whether two tables that have nothing to do with each other may differ in no more slots than these; with equal shares
+/// one slot in as many agrees as there are members.
+fn is_chance(differing: usize, slots: usize, members: usize) -> bool {
+    // Half of what chance makes of them: faults of single slots are far below, and chance hardly strays from it.
+    differing > FEW && 2 * differing * members > slots * (members - 1) && members > 1
+}
+
+fn older_fill() -> String {
+    "it was built by Cilium before 1.17, which hashed backends without their protocol: a node with 1.17 or newer has another table for the same backends".to_owned()
 }
 
 /// The weights of those tried whose table differs in the fewest slots, and those slots.

@@ -40,7 +40,7 @@ const ESSENTIAL: [&str; 17] = [
 ];
 
 /// The maps of counts, a `u64` a processor, of which a later version may have more.
-const GROWING: [&str; 2] = [map::VERDICTS, map::DECAP_VERDICTS];
+pub(crate) const GROWING: [&str; 2] = [map::VERDICTS, map::DECAP_VERDICTS];
 
 /// Whether a larger map, with the same counts in it, can take the place of the map of that name that is `found`.
 pub(crate) fn is_outgrown(map: &str, found: &MapShape, expected: &MapShape) -> bool {

@@ -18,7 +18,7 @@ use crate::{
     error::{DatapathError, MapError},
     instance::Instance,
     kernel::{Access, KernelMap, MapKind, link_info, program_by_id, replace_under_link, shape_of_pin},
-    load::{self, Sizes, balancer, beside, has_more, is_outgrown, is_replaceable},
+    load::{self, GROWING, Sizes, balancer, beside, has_more, is_outgrown, is_replaceable},
     object,
     shape::MapShape,
     state,
@@ -52,15 +52,15 @@ pub(crate) fn replace_program(instance: &Instance) -> Result<Option<Replacement>
         .map_err(|error| missing(error, instance.folder(), instance.name()))?;
     let sizes = Sizes { rows: meta.rows, processors: meta.processors };
     let lacks = Lacks::of(instance, &load::shapes(&object, sizes)?)?;
-    lacks.sweep(instance);
-    let replaced = replace_on(instance, &object, sizes, &lacks);
+    let was_cut_short = sweep(instance);
+    let replaced = replace_on(instance, &object, sizes, &lacks, was_cut_short);
     if replaced.is_err() {
         for name in &lacks.absent {
             // One too many does no harm.
             let _ = fs::remove_file(instance.maps().join(name));
         }
     }
-    lacks.sweep(instance);
+    sweep(instance);
     replaced
 }
 
@@ -111,15 +111,6 @@ impl Lacks {
         self.absent.is_empty() && self.outgrown.is_empty()
     }
 
-    /// Takes away what an exchange of maps leaves beside them.
-    fn sweep(&self, instance: &Instance) {
-        for name in &self.outgrown {
-            for what in [NEXT, OLD] {
-                let _ = fs::remove_file(instance.maps().join(beside(name, what)));
-            }
-        }
-    }
-
     /// Puts the larger maps in the place of the smaller ones, with the counts that those have.
     fn exchange(&self, instance: &Instance) -> Result<(), DatapathError> {
         for name in &self.outgrown {
@@ -130,7 +121,8 @@ impl Lacks {
             for (place, counts) in small.first_per_processor(small.capacity())? {
                 large.set_per_processor(&place, &counts)?;
             }
-            fs::rename(at(name), at(&beside(name, OLD)))
+            // Never without a pin of that name: nobody could open the instance then, nor finish this.
+            fs::hard_link(at(name), at(&beside(name, OLD)))
                 .and_then(|()| fs::rename(at(&beside(name, NEXT)), at(name)))
                 .map_err(|error| DatapathError::of_io(&format!("exchange map {name}"), error))?;
         }
@@ -145,6 +137,17 @@ impl Lacks {
     }
 }
 
+/// Takes away what an exchange of maps leaves beside them, this one or one that was cut short; whether there was any.
+fn sweep(instance: &Instance) -> bool {
+    let mut was_there = false;
+    for name in GROWING {
+        for what in [NEXT, OLD] {
+            was_there |= fs::remove_file(instance.maps().join(beside(name, what))).is_ok();
+        }
+    }
+    was_there
+}
+
 /// What the larger map is called before it has its place, and the smaller one after it has lost it.
 const NEXT: &str = "next";
 const OLD: &str = "old";
@@ -154,6 +157,7 @@ fn replace_on(
     object: &[u8],
     sizes: Sizes,
     lacks: &Lacks,
+    was_cut_short: bool,
 ) -> Result<Option<Replacement>, DatapathError> {
     let mut ebpf = load::load(instance, object, sizes, &lacks.outgrown)?;
     let program = balancer(&mut ebpf)?;
@@ -176,7 +180,8 @@ fn replace_on(
     let is_same = old
         .as_ref()
         .is_some_and(|old| old.tag() == new.tag() && links.iter().all(|(_, program)| *program == old.id()));
-    if is_same && lacks.is_nothing() {
+    // A program that is cut off from an exchange of maps counts in those that are gone.
+    if is_same && lacks.is_nothing() && !was_cut_short {
         return Ok(None);
     }
 

@@ -42,6 +42,9 @@ pub(super) fn type_name(kind: u32) -> String {
         ARRAY => "array".to_owned(),
         LRU_HASH => "lru_hash".to_owned(),
         HASH_OF_MAPS => "hash_of_maps".to_owned(),
+        5 => "percpu_hash".to_owned(),
+        6 => "percpu_array".to_owned(),
+        10 => "lru_percpu_hash".to_owned(),
         11 => "lpm_trie".to_owned(),
         other => format!("map of type {other}"),
     }

@@ -114,7 +114,7 @@ fn look(folder: &Path) -> Result<Reading, CiliumError> {
                 take(&path, &map, purpose, &mut reading.snapshot)?
             }
             // A map of a kind that has no keys to walk along is shown without a count.
-            None => (map.walk().ok().map(|entries| entries.len()), Vec::new()),
+            None => (map.keys().ok().map(|keys| keys.len()), Vec::new()),
         };
         reading.maps.push(MapReading {
             kind: type_name(map.kind),
@@ -196,7 +196,7 @@ fn tables(
 ) -> Result<Vec<InnerReading>, CiliumError> {
     snapshot.maglev.insert(family);
     let mut inner = Vec::new();
-    for key in outer.walk().map_err(|error| CiliumError::new(path, error))?.into_keys() {
+    for key in outer.keys().map_err(|error| CiliumError::new(path, error))? {
         let Some(id) = service_id(&key) else { continue };
         let Some(table) = table(path, outer, &key)? else { continue };
         inner.push(InnerReading { key: id, id: table.map, slots: table.slots.len(), bytes: table.bytes });

@@ -1,18 +1,26 @@
 //! Maps of somebody else's. They are opened for reading alone, and there is nothing here that writes.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs, io, mem,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::Path,
 };
 
-use aya_obj::generated::{bpf_cmd, bpf_map_info};
+use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
 
 use super::{
     map::{BPF_F_RDONLY, batch_count},
     syscall::{bpf, empty_attribute, object_info, open_pin, owned},
 };
+
+/// The kinds of maps with a value for each processor.
+const PER_PROCESSOR: [u32; 4] = [
+    bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH as u32,
+    bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+    bpf_map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH as u32,
+    bpf_map_type::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE as u32,
+];
 
 /// A map that is not ours.
 #[derive(Debug)]
@@ -68,6 +76,7 @@ impl ForeignMap {
 
     /// Every key and value of a map without values per processor.
     pub(crate) fn entries(&self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.require_one_value()?;
         // A hash map hands out whole buckets: only room for all that there may be is room enough.
         let room = self.capacity as usize;
         let (mut keys, mut values) = (vec![0_u8; room * self.key_size], vec![0_u8; room * self.value_size]);
@@ -102,17 +111,15 @@ impl ForeignMap {
         Ok(keys.zip(values).take(filled).collect())
     }
 
-    /// Every key and value, one by one: for maps of maps, which not every kernel reads in batches. Each of `room`
-    /// entries at most is met at least once, whatever comes and goes meanwhile.
-    pub(crate) fn walk(&self) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-        let mut found = BTreeMap::new();
+    /// Every key, one by one: for maps of maps, which not every kernel reads in batches, and for those that nobody knows.
+    /// Each of `capacity` entries at most is met at least once, whatever comes and goes meanwhile.
+    pub(crate) fn keys(&self) -> io::Result<BTreeSet<Vec<u8>>> {
+        let mut found = BTreeSet::new();
         let mut at: Option<Vec<u8>> = None;
         // A key that has gone sends the walk back to the beginning: it ends all the same.
         for _ in 0..=u64::from(self.capacity) * 2 {
             let Some(next) = self.key_after(at.as_deref())? else { break };
-            if let Some(value) = self.value(&next)? {
-                found.insert(next.clone(), value);
-            }
+            found.insert(next.clone());
             at = Some(next);
         }
         Ok(found)
@@ -121,17 +128,30 @@ impl ForeignMap {
     /// The value at `key`.
     pub(crate) fn value(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         assert_eq!(key.len(), self.key_size, "a key of the map");
+        self.require_one_value()?;
         let mut value = vec![0_u8; self.value_size];
         let mut attribute = empty_attribute();
         attribute.__bindgen_anon_2.map_fd = self.descriptor.as_raw_fd().cast_unsigned();
         attribute.__bindgen_anon_2.key = key.as_ptr() as u64;
         attribute.__bindgen_anon_2.__bindgen_anon_1.value = value.as_mut_ptr() as u64;
-        // SAFETY: key and value are of the sizes that the kernel gave for this map, which has no values per processor.
+        // SAFETY: key and value are of the sizes that the kernel gave for this map, which has no values per processor, as was
+        // looked at.
         match unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attribute) } {
             Ok(_) => Ok(Some(value)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Refuses a map with values per processor: the kernel writes as many as there are processors.
+    fn require_one_value(&self) -> io::Result<()> {
+        if PER_PROCESSOR.contains(&self.kind) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("map {} has a value for each processor", self.id),
+            ));
+        }
+        Ok(())
     }
 
     fn key_after(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
