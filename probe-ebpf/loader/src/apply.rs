@@ -12,12 +12,12 @@ use maglev_core::{
     plan::Plan,
     rules::{ROW_SLOTS, check_changes},
     seed::HashSeed,
-    service::{Backend, BackendState, Service},
+    service::{Backend, BackendState, Forwarding, Service, Tracking},
 };
 use maglev_probe_abi::BackendIdentity;
 
 use crate::{
-    datapath::{Datapath, notes},
+    datapath::{Datapath, addresses, notes},
     error::DatapathError,
     record,
     state::{ServiceState, State},
@@ -78,10 +78,20 @@ pub enum StepAction {
     Add,
     /// The service leaves, and its connections with it.
     Remove,
-    /// It is made anew, for the reasons given: its connections end.
-    Remake(Vec<String>),
-    /// How it forwards, tracks or settles changes, in the words given.
-    Retune(Vec<String>),
+    /// It is made anew: its connections end.
+    Remake {
+        /// Why, in words.
+        why: Vec<String>,
+        /// What is made: what was changed by hand stays, and backends keep their health.
+        service: Box<Service>,
+    },
+    /// How it forwards, tracks or settles changes.
+    Retune {
+        /// What of it, in words.
+        what: Vec<String>,
+        /// Why connections end by that, if they do.
+        breaks: Option<&'static str>,
+    },
     /// Its backends change.
     Backends {
         /// What is done to them, one by one.
@@ -138,16 +148,21 @@ impl Datapath {
             return Err(DatapathError::BreaksConnections(breaking));
         }
         let target_of = |step: &Step| config.services.iter().find(|service| service.name == step.service);
+        // What is made of it, with what was changed by hand.
+        let made_of = |step: &'_ Step| match &step.action {
+            StepAction::Remake { service, .. } => Some((**service).clone()),
+            _ => target_of(step).cloned(),
+        };
         // What leaves makes room for what comes.
         let (leaving, rest): (Vec<&Step>, Vec<&Step>) = plan
             .steps
             .iter()
-            .partition(|step| matches!(step.action, StepAction::Remove | StepAction::Remake(_)));
-        let added: Vec<&Service> = leaving
+            .partition(|step| matches!(step.action, StepAction::Remove | StepAction::Remake { .. }));
+        let added: Vec<Service> = leaving
             .iter()
             .chain(&rest)
-            .filter(|step| matches!(step.action, StepAction::Add | StepAction::Remake(_)))
-            .filter_map(|step| target_of(step))
+            .filter(|step| matches!(step.action, StepAction::Add | StepAction::Remake { .. }))
+            .filter_map(|step| made_of(step))
             .collect();
         let numbers = leaving
             .iter()
@@ -155,12 +170,20 @@ impl Datapath {
             .collect::<Result<Vec<_>, _>>()?;
         writer.require_room(&numbers, &added)?;
 
+        // What is resolved by the time that packets ask for it: also for backends that were added by hand.
+        let mut services: Vec<Service> = config.services.clone();
+        let stays = |name: &str| config.services.iter().any(|service| service.name == name);
+        let running = writer.state().services.values().map(|service| service.service.clone());
+        services.extend(running.filter(|service| stays(&service.name)));
+        services.extend(added.iter().cloned());
+        let has_gateway = config.datapath.gateway_mac.is_some();
+        self.require_forwarding(&addresses(&services, has_gateway))?;
+        let warnings = self.keep_neighbours(&services, has_gateway);
         if !plan.settings.is_empty() {
             let detail = plan.settings.join(", ");
             let note = Note { action: "settings", detail, ..Note::default() };
             writer.set_settings(&record::settings(&config.datapath), &note)?;
         }
-        let warnings = self.keep_neighbours(&config.services);
         for (step, number) in leaving.iter().zip(numbers) {
             writer.remove_service(number, &[step.note("remove-service", String::new())])?;
         }
@@ -168,11 +191,13 @@ impl Datapath {
             let Some(target) = target_of(step) else { continue };
             match &step.action {
                 StepAction::Remove => {}
-                StepAction::Add | StepAction::Remake(_) => {
-                    let detail = format!("{} backends", target.backends.len());
-                    writer.add_service(target, &config.seed, &[step.note("add-service", detail)])?;
+                StepAction::Add | StepAction::Remake { .. } => {
+                    let made = made_of(step).unwrap_or_else(|| target.clone());
+                    let detail = format!("{} backends", made.backends.len());
+                    let note = step.note("add-service", detail);
+                    writer.add_service(&made, &target.backends, &config.seed, &[note])?;
                 }
-                StepAction::Retune(what) => {
+                StepAction::Retune { what, .. } => {
                     let number = writer.state().service(&step.service)?.number;
                     writer.retune(number, target, &[step.note("retune", what.join(", "))])?;
                 }
@@ -188,7 +213,7 @@ impl Datapath {
             writer.remember_configured(number, &service.backends)?;
         }
         // Whoever came between, with another instance, did not know yet that they are needed.
-        self.keep_neighbours(&config.services);
+        self.keep_neighbours(&services, has_gateway);
         self.forget_neighbours();
         Ok((plan, warnings))
     }
@@ -213,20 +238,17 @@ impl Datapath {
                 continue;
             };
             let remake = reasons_to_remake(&running.service, running.seed(), target, config.seed);
-            if !remake.is_empty() {
-                step(StepAction::Remake(remake));
-                continue;
-            }
-            let retune = differences(&running.service, target);
-            if !retune.is_empty() {
-                step(StepAction::Retune(retune));
+            let what = differences(&running.service, target);
+            if remake.is_empty() && !what.is_empty() {
+                let breaks = self.broken_by(&running.service, target)?;
+                step(StepAction::Retune { what: what.clone(), breaks });
             }
             let mut merged = merge(&running.service, &configured(state, running), target, override_by_hand);
             keep_health(&running.service, target.health.is_some(), &mut merged.backends);
             let target = Service { backends: merged.backends, ..target.clone() };
             plan.kept.extend(merged.kept);
             let changes = changes_between(&running.service, &target);
-            if changes.is_empty() {
+            if changes.is_empty() && what.is_empty() && remake.is_empty() && plan.settings.is_empty() {
                 continue;
             }
             if !running.is_without_active() {
@@ -234,6 +256,13 @@ impl Datapath {
             }
             // What is kept may go ill with what is new.
             check_changes(&changes, &target, &config.datapath).map_err(DatapathError::Rules)?;
+            if !remake.is_empty() {
+                step(StepAction::Remake { why: remake, service: Box::new(target) });
+                continue;
+            }
+            if changes.is_empty() {
+                continue;
+            }
             let moves = Box::new(Plan::between(&running.service, &target, &config.seed)?);
             step(StepAction::Backends { changes, plan: moves, backends: target.backends });
         }
@@ -243,6 +272,28 @@ impl Datapath {
             }
         }
         Ok(plan)
+    }
+
+    /// Why connections end if a service forwards and tracks as `target` does, if they do.
+    fn broken_by(&self, running: &Service, target: &Service) -> Result<Option<&'static str>, DatapathError> {
+        let observes = |service: &Service| service.forwarding == Forwarding::Observe;
+        if observes(running) != observes(target) {
+            return Ok(Some("its connections are with somebody else"));
+        }
+        if running.tracking == target.tracking {
+            return Ok(None);
+        }
+        Ok(match running.tracking {
+            Tracking::Never => None,
+            Tracking::Always => Some("the connections that are remembered would be forgotten"),
+            Tracking::Settling => {
+                let sample = self.sample()?;
+                let found = sample.services.iter().find(|service| service.name == running.name);
+                found
+                    .is_some_and(|service| service.slots.settling() > 0)
+                    .then_some("slots are settling: connections that they hold would be let go")
+            }
+        })
     }
 
     /// What of the datapath as a whole a running one can become.
@@ -289,10 +340,12 @@ impl Step {
     pub fn breaks(&self) -> Option<String> {
         match &self.action {
             StepAction::Remove => Some(format!("service {} would be removed", self.service)),
-            StepAction::Remake(why) => {
+            StepAction::Remake { why, .. } => {
                 Some(format!("service {} would be made anew ({})", self.service, why.join(", ")))
             }
-            StepAction::Add | StepAction::Retune(_) | StepAction::Backends { .. } => None,
+            StepAction::Retune { what, breaks } => breaks
+                .map(|why| format!("service {} would be changed ({}): {why}", self.service, what.join(", "))),
+            StepAction::Add | StepAction::Backends { .. } => None,
         }
     }
 

@@ -30,6 +30,7 @@ use crate::{
     replace::missing,
     sample,
     state::{State, meta_of},
+    up::require_forwarding,
     writer::{Note, Target, Writer},
 };
 
@@ -302,12 +303,14 @@ impl Datapath {
         let planned = self.plan_in(writer.state(), request)?;
         let mut warnings: Vec<String> = planned.iter().flat_map(|one| one.warnings.clone()).collect();
 
-        let before = writer.state().addresses(false);
+        let has_gateway = self.has_gateway()?;
+        let before = writer.state().addresses(has_gateway);
         let targets: Vec<Service> = planned.iter().map(|one| one.target.clone()).collect();
-        let new: Vec<IpAddr> = addresses(&targets, self.has_gateway()?)
+        let new: Vec<IpAddr> = addresses(&targets, has_gateway)
             .into_iter()
             .filter(|address| !before.contains(address))
             .collect();
+        self.require_forwarding(&new)?;
         // So that they are resolved by the time that the first packet is sent there.
         warnings.extend(self.keep_neighbours_of(&new)?);
         let notes: Vec<Note> = planned
@@ -349,9 +352,16 @@ impl Datapath {
     }
 
     /// Has the kernel resolve the next hops of all backends that are sent to, and says which it knows no way to.
-    pub(crate) fn keep_neighbours(&self, services: &[Service]) -> Vec<String> {
-        self.has_gateway()
-            .and_then(|has_gateway| self.keep_neighbours_of(&addresses(services, has_gateway)))
+    /// Refuses backends that the kernel would tell no way to, where that can be seen from here.
+    pub(crate) fn require_forwarding(&self, addresses: &[IpAddr]) -> Result<(), DatapathError> {
+        if addresses.is_empty() || !self.is_at_home()? {
+            return Ok(());
+        }
+        self.interfaces()?.iter().try_for_each(|interface| require_forwarding(addresses, interface))
+    }
+
+    pub(crate) fn keep_neighbours(&self, services: &[Service], has_gateway: bool) -> Vec<String> {
+        self.keep_neighbours_of(&addresses(services, has_gateway))
             .unwrap_or_else(|error| vec![format!("the backends' next hops are not kept resolved: {error}")])
     }
 

@@ -152,7 +152,7 @@ impl Datapath {
     /// When a map cannot be read.
     pub fn refresh_next_hops(&self) -> Result<Vec<String>, DatapathError> {
         let services: Vec<Service> = self.services()?.into_iter().map(|(service, _)| service).collect();
-        let warnings = self.keep_neighbours(&services);
+        let warnings = self.keep_neighbours(&services, self.has_gateway()?);
         self.forget_neighbours();
         Ok(warnings)
     }

@@ -88,8 +88,9 @@ pub fn up_with_viewers(
     }
     let interfaces =
         config.datapath.interfaces.iter().map(|name| require_free(name)).collect::<Result<Vec<_>, _>>()?;
+    let asked_for = addresses(&config.services, config.datapath.gateway_mac.is_some());
     for interface in &interfaces {
-        require_forwarding(config, interface)?;
+        require_forwarding(&asked_for, interface)?;
     }
     ensure_mounted()?;
     let _others_wait = Instance::lock_all()?;
@@ -175,7 +176,7 @@ fn start(
     let datapath = Datapath::open_in_any_phase(instance)?;
     datapath.set_settings(config)?;
     let mut writer = Writer::begin_in_any_phase(instance, datapath.maps())?;
-    writer.require_room(&[], &config.services.iter().collect::<Vec<_>>())?;
+    writer.require_room(&[], &config.services)?;
     for service in &config.services {
         let note = Note {
             action: "up",
@@ -183,7 +184,7 @@ fn start(
             detail: format!("{} backends", service.backends.len()),
             ..Note::default()
         };
-        writer.add_service(service, &config.seed, &[note])?;
+        writer.add_service(service, &service.backends, &config.seed, &[note])?;
     }
     if let Some(group) = viewers {
         let indexes: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
@@ -199,7 +200,7 @@ fn start(
         })
         .collect::<Result<Vec<_>, DatapathError>>()?;
     // The ways depend on the interfaces that packets come in by.
-    let warnings = datapath.keep_neighbours(&config.services);
+    let warnings = datapath.keep_neighbours(&config.services, config.datapath.gateway_mac.is_some());
     writer.set_phase(abi::PHASE_RUNNING)?;
     Ok(Started {
         beginning: Beginning::New,
@@ -246,9 +247,8 @@ pub(crate) fn rows_for(config: &Config) -> u32 {
     config.datapath.max_slots.div_ceil(ROW_WORDS as u32)
 }
 
-/// The kernel tells an XDP program a way only where it forwards: packets of either family by itself.
-fn require_forwarding(config: &Config, interface: &Interface) -> Result<(), DatapathError> {
-    let addresses = addresses(&config.services, config.datapath.gateway_mac.is_some());
+/// The kernel tells an XDP program a way to any of `addresses` only where it forwards: packets of either family by itself.
+pub(crate) fn require_forwarding(addresses: &[IpAddr], interface: &Interface) -> Result<(), DatapathError> {
     for (family, is_asked_for) in
         [("ipv4", addresses.iter().any(IpAddr::is_ipv4)), ("ipv6", addresses.iter().any(IpAddr::is_ipv6))]
     {

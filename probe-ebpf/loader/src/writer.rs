@@ -190,7 +190,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Makes sure that there is room for `added` services once those of the numbers `leaving` are gone.
-    pub(crate) fn require_room(&self, leaving: &[u32], added: &[&Service]) -> Result<(), DatapathError> {
+    pub(crate) fn require_room(&self, leaving: &[u32], added: &[Service]) -> Result<(), DatapathError> {
         let mut taken = self.taken_rows();
         let stays = |number: &u32| !leaving.contains(number);
         let services = self.state.services.keys().filter(|number| stays(number)).count();
@@ -214,9 +214,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds a service with its backends, as a configuration has it.
+    ///
+    /// `configured` are its backends as the configuration has them: one that is not there was removed by hand.
     pub(crate) fn add_service(
         &mut self,
         service: &Service,
+        configured: &[Backend],
         seed: &HashSeed,
         notes: &[Note],
     ) -> Result<(), DatapathError> {
@@ -224,13 +227,24 @@ impl<'a> Writer<'a> {
             .find(|number| !self.state.services.contains_key(number))
             .ok_or(DatapathError::Full { what: "another service", most: MAX_SERVICES - 1 })?;
         let first_slot = self.free_row(&self.taken_rows(), rows_of(service.table_size))? * ROW;
-        let free = self.free_numbers(service.backends.len())?;
+        let find = |backends: &[Backend], wanted: &Backend| {
+            let same = |one: &&Backend| (&one.name, one.address) == (&wanted.name, wanted.address);
+            backends.iter().find(same).cloned()
+        };
+        let gone = configured.iter().filter(|backend| find(&service.backends, backend).is_none());
+        let all: Vec<(&Backend, bool)> =
+            service.backends.iter().map(|one| (one, true)).chain(gone.map(|one| (one, false))).collect();
+        let free = self.free_numbers(all.len())?;
         let generation = self.state.meta.generation;
         let identities: Vec<(u32, BackendIdentity)> = (generation + 1..)
-            .zip(service.backends.iter().zip(free))
-            .map(|(generation, (backend, free))| {
+            .zip(all.into_iter().zip(free))
+            .map(|(generation, ((backend, is_there), free))| {
                 let mut identity = record::backend_identity(backend, number, generation);
-                record::set_configured(&mut identity, Some(backend));
+                record::set_configured(&mut identity, find(configured, backend).as_ref());
+                if !is_there {
+                    identity.state = BACKEND_GONE;
+                    identity.removed_at = milliseconds_since_boot();
+                }
                 (free, identity)
             })
             .collect();

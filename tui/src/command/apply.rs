@@ -93,8 +93,13 @@ fn action_in_words(step: &Step) -> String {
     match &step.action {
         StepAction::Add => "add it".to_owned(),
         StepAction::Remove => "remove it; its connections end".to_owned(),
-        StepAction::Remake(why) => format!("make it anew, its connections end: {}", why.join(", ")),
-        StepAction::Retune(what) => format!("change {}", what.join(", ")),
+        StepAction::Remake { why, .. } => {
+            format!("make it anew, its connections end: {}", why.join(", "))
+        }
+        StepAction::Retune { what, breaks: None } => format!("change {}", what.join(", ")),
+        StepAction::Retune { what, breaks: Some(why) } => {
+            format!("change {}, connections end: {why}", what.join(", "))
+        }
         StepAction::Backends { changes, plan, .. } => {
             let changes: Vec<String> =
                 changes.iter().map(|change| format!("{} {}", change.action(), change.backend())).collect();
@@ -115,8 +120,8 @@ fn reports(step: &Step) -> Vec<ChangeReport> {
     match &step.action {
         StepAction::Add => vec![whole("add-service")],
         StepAction::Remove => vec![whole("remove-service")],
-        StepAction::Remake(_) => vec![whole("remove-service"), whole("add-service")],
-        StepAction::Retune(_) => vec![whole("retune")],
+        StepAction::Remake { .. } => vec![whole("remove-service"), whole("add-service")],
+        StepAction::Retune { .. } => vec![whole("retune")],
         StepAction::Backends { changes, plan, .. } => change_reports(changes, plan),
     }
 }
