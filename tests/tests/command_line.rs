@@ -495,3 +495,42 @@ fn what_is_running_is_not_replaced() {
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("maglev-top up"), "{gone:?}");
 }
+
+#[test]
+fn what_would_be_ignored_or_out_of_bounds_is_refused() {
+    let folder = Folder::new("bounds");
+    let file = folder.write("good.toml", GOOD);
+    let table = ["table", "show", "--config", &file, "--service", "web"];
+    for (words, told) in [
+        (&["--theme", "light"][..], "without a command"),
+        (&["--ascii"], "without a command"),
+        (&["--interval", "5s"], "without a command"),
+        (&["--interval", "1ns"], "between 100ms and 1m"),
+    ] {
+        let output = run(&[words, &table].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains(told), "{words:?}: {error}");
+    }
+    // What holds for every command is no word too many.
+    let output = Command::new(maglev_top()).args(table).env("MAGLEV_TOP_THEME", "light").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let demo = run(&["demo", "--simulate", "--headless", "--changes", "4294967295"]);
+    let error = String::from_utf8_lossy(&demo.stderr);
+    assert!(demo.status.code() == Some(2) && error.contains("0..=10000"), "{error}");
+
+    let plan = |text: &str| {
+        let other = folder.write("other.toml", text);
+        let output = run(&["table", "plan", "--config", &file, "--to", &other, "--service", "web"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(plan(GOOD).0, Some(0));
+    for (from, to, told) in [
+        ("JLfvgnHc2kaSUFaI", "cUnyPf8gC7rYyRUy", "another seed"),
+        ("\"tcp\"", "\"udp\"", "protocol udp instead of tcp"),
+        ("192.0.2.10:80", "192.0.2.11:80", "address 192.0.2.11:80 instead of 192.0.2.10:80"),
+        ("table-size = 251", "table-size = 509", "509 slots instead of 251"),
+    ] {
+        let (status, error) = plan(&GOOD.replace(from, to));
+        assert!(status == Some(1) && error.contains(told), "{to}: {error}");
+    }
+}

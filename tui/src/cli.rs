@@ -7,6 +7,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use maglev_core::service::Tracking;
 
+use crate::monitor::model::{LONGEST, SHORTEST};
+
 pub use cilium::{
     CiliumAction, CiliumCommand, CiliumHits, CiliumMonitor, CiliumPlan, Counting, DEFAULT_RUN_DIR, HookWord,
 };
@@ -49,7 +51,7 @@ pub enum Output {
 }
 
 /// How the monitor looks.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Look {
     /// A theme: dark, light, high-contrast, colour-blind-safe, mono, gruvbox, solarized-light, or a file
     #[arg(long, value_name = "NAME|FILE", env = "MAGLEV_TOP_THEME")]
@@ -72,8 +74,8 @@ pub struct Look {
     /// Send less over a thin link: 16 colours, a pixel a cell, and a look each 5 s
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub low_bandwidth: Option<bool>,
-    /// How often to look
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// How often to look: 100ms to 60s
+    #[arg(long, value_name = "TIME", value_parser = interval)]
     pub interval: Option<Duration>,
 }
 
@@ -186,7 +188,7 @@ pub struct Demo {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
     /// How many drains and undrains a headless run makes
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub changes: u32,
     /// Which flows the TCP service remembers
     #[arg(long, value_name = "MODE", default_value_t = Tracking::Settling, value_parser = tracking)]
@@ -456,6 +458,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write 10s, 500ms or 2m"))?;
     if parsed.is_zero() { Err("it must be more than nothing".to_owned()) } else { Ok(parsed) }
+}
+
+/// How often the monitor looks: as its keys have it.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let parsed = duration(text)?;
+    if (SHORTEST..=LONGEST).contains(&parsed) {
+        return Ok(parsed);
+    }
+    let (shortest, longest) = (humantime::format_duration(SHORTEST), humantime::format_duration(LONGEST));
+    Err(format!("it must be between {shortest} and {longest}"))
 }
 
 fn traced_flow(text: &str) -> Result<TracedFlow, String> {

@@ -16,16 +16,22 @@ mod table;
 mod trace;
 mod up;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use maglev_probe::{Datapath, Instance};
 
 use crate::{
-    cli::{Arguments, CiliumMonitor, Command, ConfigAction, ConfigCommand},
+    cli::{Arguments, CiliumMonitor, Command, ConfigAction, ConfigCommand, Look},
     demo,
     failure::Failure,
     manual,
 };
+
+/// Whether anything is said of the monitor's looks; what the environment says of its theme holds for all commands.
+fn says_how_it_looks(look: &Look) -> bool {
+    let theme = look.theme.clone().filter(|theme| env::var("MAGLEV_TOP_THEME").as_ref() != Ok(theme));
+    Look { theme, ..look.clone() } != Look::default()
+}
 
 /// Does what the command line asks for.
 ///
@@ -39,6 +45,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.command.is_some() && arguments.cilium != CiliumMonitor::default() {
         return Err(Failure::Refused(
             "maglev-top: --pins, --run-dir, --names and --seed stand behind the command: maglev-top cilium services --pins DIR".to_owned(),
+        ));
+    }
+    if arguments.command.is_some() && says_how_it_looks(&arguments.look) {
+        return Err(Failure::Refused(
+            "maglev-top: how the monitor looks is said without a command, or behind `demo`: maglev-top demo --theme light"
+                .to_owned(),
         ));
     }
     let done = match &arguments.command {

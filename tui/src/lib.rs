@@ -18,6 +18,7 @@ pub(crate) mod packet;
 pub mod preferences;
 pub mod simulation;
 pub mod source;
+pub(crate) mod state;
 pub mod terminal;
 
 /// What the binary does.

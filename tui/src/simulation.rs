@@ -20,6 +20,7 @@ use maglev_core::{
     seed::HashSeed,
     service::{Backend, Service},
 };
+use maglev_probe::Verdict;
 
 pub use self::demonstration::{demonstration, spares};
 use self::{balancer::Balancer, flows::Traffic, trace::Traced};
@@ -228,7 +229,11 @@ impl Source for Simulation {
             wall: Some(self.started + self.elapsed),
             state_version: self.state_version,
             services: self.balancers.iter().map(|(balancer, _)| balancer.sample(self.elapsed)).collect(),
-            verdicts: vec![("forwarded", packets), ("no-backend", 0), ("not-for-a-service", packets / 997)],
+            verdicts: vec![
+                (Verdict::Redirected.word(), packets),
+                (Verdict::NoBackend.word(), 0),
+                (Verdict::NotAService.word(), packets / 997),
+            ],
             processors: self.processors.to_vec(),
             events: self.events.clone(),
             cilium: None,

@@ -35,8 +35,10 @@ pub(super) fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     }
     let preferences = preferences()?;
     if context.arguments.cilium == CiliumMonitor::default() {
+        // Whoever names an instance does not mean a node of Cilium's.
+        let is_the_default = context.instance.name() == Instance::DEFAULT;
         match DatapathSource::open(&context.instance) {
-            Err(DatapathError::NotRunning { .. }) if is_node(Path::new(DEFAULT_PINS)) => {}
+            Err(DatapathError::NotRunning { .. }) if is_the_default && is_node(Path::new(DEFAULT_PINS)) => {}
             Err(DatapathError::NotRunning { .. }) => return Err(nothing_to_show(context)),
             source => return watch(look, preferences, Begin::default(), Box::new(source?)).map(status),
         }

@@ -5,16 +5,14 @@ use std::time::Duration;
 use humansize::{BINARY, format_size};
 use maglev_core::{
     drain::DrainProgress,
-    health::Health,
     sample::{BackendSample, Sample, ServiceSample},
-    service::BackendState,
 };
 
 use super::{
     Context, apply, config, print,
     report::{Checks, StatusReport},
 };
-use crate::{cli::Status, drain, failure::Failure};
+use crate::{cli::Status, drain, failure::Failure, state};
 
 /// What follows where nobody runs the checks that services ask for.
 const NOBODY_CHECKS: &str =
@@ -130,13 +128,7 @@ pub(super) fn print_backends(service: &ServiceSample) -> Result<(), Failure> {
 
 fn row(backend: &BackendSample, slots: usize) -> Vec<String> {
     let share = 100.0 * f64::from(backend.slots) / f64::from(u32::try_from(slots.max(1)).unwrap_or(u32::MAX));
-    let state = match (backend.state, backend.health) {
-        (BackendState::Active, Health::Unhealthy) => "DOWN",
-        (BackendState::Active, Health::Kept) => "FAILING",
-        (BackendState::Active, Health::Healthy | Health::Unknown) => "active",
-        (BackendState::Draining, Health::Unhealthy | Health::Kept) => "DRAINING, DOWN",
-        (BackendState::Draining, Health::Healthy | Health::Unknown) => "DRAINING",
-    };
+    let state = state::in_words(backend);
     vec![
         format!("  {}", backend.name),
         backend.address.to_string(),

@@ -144,11 +144,11 @@ fn plan(context: &Context<'_>, words: &Plan) -> Result<(), Failure> {
     let (before, seed) = service(context, &words.which)?;
     let plan = if let Some(path) = &words.to {
         let which = WhichTable { service: before.name.clone(), config: Some(path.clone()) };
-        let (after, _) = service(context, &which)?;
-        if after.table_size != before.table_size {
+        let (after, seed_after) = service(context, &which)?;
+        if let Some(what) = made_anew(&before, seed, &after, seed_after) {
             return Err(Failure::Failed(format!(
-                "the table of {} would have {} slots instead of {}: all of them are new",
-                before.name, after.table_size, before.table_size
+                "{} would be made anew, with {what}: all of its slots are new, and its connections end",
+                before.name
             )));
         }
         TablePlan::between(&before, &after, &seed)
@@ -187,6 +187,23 @@ fn plan(context: &Context<'_>, words: &Plan) -> Result<(), Failure> {
         })
         .collect();
     print::columns(&["  BACKEND", "BEFORE", "AFTER", "GAINED", "LOST"], &[1, 2, 3, 4], &rows)
+}
+
+/// What a running service cannot become another of, if that is asked for.
+fn made_anew(before: &Service, seed: HashSeed, after: &Service, seed_after: HashSeed) -> Option<String> {
+    let words = [
+        (after.table_size != before.table_size)
+            .then(|| format!("{} slots instead of {}", after.table_size, before.table_size)),
+        (seed_after != seed).then(|| "another seed".to_owned()),
+        (after.affinity != before.affinity)
+            .then(|| format!("affinity {} instead of {}", after.affinity, before.affinity)),
+        (after.protocol != before.protocol)
+            .then(|| format!("protocol {} instead of {}", after.protocol, before.protocol)),
+        (after.address != before.address)
+            .then(|| format!("address {} instead of {}", after.address, before.address)),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn changes(words: &Plan) -> Vec<Change> {

@@ -34,9 +34,9 @@ use super::{
 use crate::terminal::look::Look;
 
 /// Looking more often than that would show little but the looking.
-const SHORTEST: Duration = Duration::from_millis(100);
+pub const SHORTEST: Duration = Duration::from_millis(100);
 /// Looking less often than that is no live monitor.
-const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 /// Everything that the monitor knows and shows.
 #[derive(Clone, Debug)]

@@ -171,7 +171,7 @@ fn color(value: &DeValue<'_>) -> Result<cli::Color, Reason> {
 }
 
 fn interval(value: &DeValue<'_>) -> Result<std::time::Duration, Reason> {
-    cli::duration(text(value)?).map_err(Reason::Value)
+    cli::interval(text(value)?).map_err(Reason::Value)
 }
 
 fn truth(value: &DeValue<'_>) -> Result<bool, Reason> {
@@ -233,6 +233,7 @@ mod tests {
             ("color = \"lots\"", "my.toml:1: color: \"lots\" is none of"),
             ("ascii = \"yes\"", "my.toml:1: ascii: expected true or false, and this is string"),
             ("interval = \"0s\"", "my.toml:1: interval: it must be more than nothing"),
+            ("interval = \"1ns\"", "my.toml:1: interval: it must be between 100ms and 1m"),
             ("keys = 3", "my.toml:1: keys: expected a table"),
             ("[keys]\ndrian = [\"z\"]\n", "my.toml:2: keys.drian: there is no such action"),
             ("[keys]\n\ndrain = [\"zz\"]\n", "my.toml:3: keys.drain: \"zz\" is no key"),

@@ -129,7 +129,8 @@ fn ways(data: &Data, service: &ServiceSample, moved: Option<&Moved>, look: &Look
     };
     let total = count(moved.count() as u64);
     let slots = count(service.slots.len() as u64);
-    let told = format!("{total} of {slots} slots have another owner than at {title}   ");
+    let at = if title.starts_with("before ") { "" } else { "at " };
+    let told = format!("{total} of {slots} slots have another owner than {at}{title}   ");
     let shade = if look.half_blocks() {
         format!("{}: fewer than a third of a pixel   ", look.settling_word())
     } else {

@@ -1,6 +1,6 @@
 //! Changes: what an operator presses, and what comes of it.
 
-use maglev_core::{change::Change, service::BackendState};
+use maglev_core::{change::Change, health::Health, service::BackendState};
 
 use super::support::Bench;
 use crate::{
@@ -243,4 +243,22 @@ fn among_slots_the_owner_under_the_cursor_is_meant() {
     let owner = bench.model.data.backend_of(slots.owner[0]).unwrap().name.clone();
     bench.press("gd");
     assert_eq!(bench.model.dialog().unwrap().target(), ("web", vec![owner.as_str()]));
+}
+
+#[test]
+fn what_a_backend_is_called_is_what_the_filter_finds() {
+    let mut bench = Bench::new(ViewName::Backends).after(3);
+    let health = |name: &str, health| Change::SetHealth(name.to_owned(), health);
+    let changes = vec![
+        health("b2", Health::Unhealthy),
+        health("b4", Health::Unhealthy),
+        Change::Drain("b4".to_owned()),
+    ];
+    bench.simulation.execute(&ChangeRequest::of("web", changes)).unwrap();
+    bench.pass(3);
+    bench.resize(120, 40).expect("DRAINING, DOWN").press("/down<Enter>");
+    let text = bench.text();
+    let listed =
+        |name: &str| text.lines().any(|line| line.contains(&format!("{name} ")) && line.contains("■"));
+    assert!(listed("b2") && listed("b4") && !listed("b1"), "{text}");
 }

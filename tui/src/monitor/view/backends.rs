@@ -44,6 +44,7 @@ use crate::{
             text::{line, span, split_bottom, wrap},
         },
     },
+    state,
     terminal::look::Look,
 };
 
@@ -182,18 +183,19 @@ fn state_cell(service: &ServiceSample, backend: &BackendSample, look: &Look) -> 
     if let Some(facts) = &service.cilium {
         return cilium::state(facts, backend, look);
     }
-    match (backend.health, backend.state) {
-        (Health::Unhealthy, _) => span("DOWN", look.error()),
-        (Health::Kept, BackendState::Active) => span("FAILING", look.warning()),
-        (_, BackendState::Active) => span("active", look.active()),
-        (_, BackendState::Draining) => span("DRAINING", look.draining()),
-    }
+    let style = match (backend.health, backend.state) {
+        (Health::Unhealthy, _) => look.error(),
+        (Health::Kept, BackendState::Active) => look.warning(),
+        (_, BackendState::Active) => look.active(),
+        (_, BackendState::Draining) => look.draining(),
+    };
+    span(state::in_words(backend), style)
 }
 
 /// The word for its state.
 fn state_word(service: &ServiceSample, backend: &BackendSample) -> &'static str {
     let cilium = service.cilium.as_ref();
-    cilium.map_or_else(|| backend.state.word(), |facts| cilium::state_of(facts, backend).word())
+    cilium.map_or_else(|| state::in_words(backend), |facts| cilium::state_of(facts, backend).word())
 }
 
 fn columns<'a>(name: u16, service: &ServiceSample) -> Vec<Column<Row<'a>>> {
@@ -202,8 +204,8 @@ fn columns<'a>(name: u16, service: &ServiceSample) -> Vec<Column<Row<'a>>> {
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: false, grows: false, rank, cell };
     let number =
         |title, width, rank, cell: Cell<'a>| Column { title, width, number: true, grows: false, rank, cell };
-    // Cilium's words for states are longer.
-    let state = if service.cilium.is_some() { 11 } else { 8 };
+    let words = service.backends.iter().map(|backend| state_word(service, backend).len());
+    let state = u16::try_from(words.max().unwrap_or(0)).unwrap_or(u16::MAX).max(8);
     let mut columns = vec![
         text("BACKEND", name, 0, |row, look, _| {
             let name = span(format!(" {}", row.backend.name), look.text());

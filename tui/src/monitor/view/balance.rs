@@ -33,6 +33,7 @@ use crate::{
             text::{line, span, split_bottom, wrap},
         },
     },
+    state,
     terminal::look::Look,
 };
 
@@ -122,7 +123,7 @@ impl Findings {
             let new = standing.new_connections(backend);
             Row {
                 name: backend.name.clone(),
-                state: backend.state.word(),
+                state: state::in_words(backend),
                 address: backend.address.to_string(),
                 colour: data.colours.number(&backend.name),
                 letter: data.colours.letter(&backend.name),

@@ -1,6 +1,5 @@
 //! The backends of a service at two moments: what they have, and by how much that is more or less than then.
 
-use maglev_core::{health::Health, service::BackendState};
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use super::backends::mark;
@@ -14,6 +13,7 @@ use crate::{
             text::span,
         },
     },
+    state,
     terminal::look::Look,
 };
 
@@ -59,12 +59,7 @@ impl<'a> Row<'a> {
 }
 
 fn word(figures: Figures<'_>) -> &'static str {
-    match (figures.backend.health, figures.backend.state) {
-        (Health::Unhealthy, _) => "DOWN",
-        (Health::Kept, BackendState::Active) => "FAILING",
-        (_, BackendState::Active) => "active",
-        (_, BackendState::Draining) => "DRAINING",
-    }
+    state::in_words(figures.backend)
 }
 
 /// A difference, with its sign; `=` where there is none.
