@@ -6,6 +6,7 @@ use std::{
     env,
     fs::{self, File, OpenOptions},
     io::{Read as _, Write as _},
+    net::SocketAddr,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::process::ExitStatusExt as _,
@@ -21,10 +22,11 @@ use std::{
 };
 
 use maglev_core::{plan::Plan, sample::Sample, seed::HashSeed};
+use maglev_probe::trace::TracedPacket;
 use maglev_top::{
     monitor::{Options, run, view::ViewName},
     simulation::{Simulation, demonstration, spares},
-    source::{ChangeRequest, Identity, Source, SourceError},
+    source::{ChangeRequest, Identity, Source, SourceError, Trace},
     terminal::{
         capability::{Capability, ColourDepth, Glyphs},
         look::Look,
@@ -58,6 +60,7 @@ fn monitor_process() {
         "panic" => {
             Box::new(Odd { simulation, first: None, began: Instant::now(), panics_at: Some(4), looks: 0 })
         }
+        "panic while tracing" => Box::new(Tracing(simulation)),
         _ => Box::new(simulation),
     };
     let options = Options {
@@ -112,6 +115,51 @@ impl Source for Odd {
 
     fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
         self.simulation.execute(request)
+    }
+}
+
+/// A source whose traces panic.
+struct Tracing(Simulation);
+
+impl Source for Tracing {
+    fn identity(&self) -> Identity {
+        self.0.identity()
+    }
+
+    fn sample(&mut self) -> Result<Sample, SourceError> {
+        self.0.sample()
+    }
+
+    fn plan(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
+        self.0.plan(request)
+    }
+
+    fn execute(&mut self, request: &ChangeRequest) -> Result<Vec<Plan>, SourceError> {
+        self.0.execute(request)
+    }
+
+    fn seed(&self) -> Option<HashSeed> {
+        self.0.seed()
+    }
+
+    fn trace(&mut self, _client: SocketAddr) -> Result<Box<dyn Trace>, SourceError> {
+        Ok(Box::new(Panicking))
+    }
+}
+
+struct Panicking;
+
+impl Trace for Panicking {
+    fn begin(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn next(&mut self, _patience: Duration) -> Result<Option<TracedPacket>, SourceError> {
+        panic!("the trace has had enough")
+    }
+
+    fn lost(&self) -> Result<u64, SourceError> {
+        Ok(0)
     }
 }
 
@@ -382,6 +430,22 @@ fn a_panic_is_read_on_the_screen_before() {
     let (left, told) = (seen.find(LEAVE).unwrap(), seen.find("the source has had enough").unwrap());
     assert!(left < told, "the message is lost with the screen");
     assert_eq!(monitor.count(ENTER), 1, "and nothing is drawn over it");
+    assert!(!monitor.is_raw());
+}
+
+#[test]
+fn a_panic_beside_the_screen_is_read_and_the_monitor_does_not_go_on() {
+    let mut monitor = Monitor::shown("panic while tracing");
+    monitor.press("3");
+    monitor.wait_for("by owner");
+    // Keys are taken one after the other: first the flow is looked for.
+    monitor.press("/198.51.100.7:40000\rt");
+    let status = monitor.ended();
+    assert_eq!(status.code(), Some(101));
+    monitor.wait_for("the trace has had enough");
+    let seen = monitor.seen();
+    let (left, told) = (seen.find(LEAVE).unwrap(), seen.find("the trace has had enough").unwrap());
+    assert!(left < told, "the message is lost with the screen");
     assert!(!monitor.is_raw());
 }
 

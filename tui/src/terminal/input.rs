@@ -12,6 +12,7 @@ use rustix::event::PollFlags;
 
 use super::{
     late::LateAnswer,
+    session::end_with_this_thread,
     tty::{Readiness, Tty, wait},
 };
 
@@ -55,6 +56,7 @@ impl InputThread {
     ) -> io::Result<Self> {
         let (wake, writer) = io::pipe()?;
         thread::Builder::new().name("keys".to_owned()).spawn(move || {
+            end_with_this_thread();
             // An error here is the terminal's end, and that is the watchdog's to tell.
             let _ = read_keys(&tty, &wake, late, notify);
         })?;

@@ -1,9 +1,10 @@
 //! Taking the terminal over, and giving it back however the program ends.
 
 use std::{
+    cell::Cell,
     io::{self, Write as _},
     os::fd::AsFd as _,
-    panic,
+    panic, process,
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
@@ -108,6 +109,20 @@ pub fn restore(tty: &Tty) {
     let _ = disable_raw_mode();
 }
 
+/// What a program that panics ends with.
+const PANICKED: i32 = 101;
+
+thread_local! {
+    /// Whether a panic of this thread ends the program.
+    static IS_NEEDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has a panic of the calling thread end the program, once a session has begun: a monitor that has lost its keys or its
+/// signals, or shows what nobody follows any more, does not go on as if nothing had been.
+pub fn end_with_this_thread() {
+    IS_NEEDED.set(true);
+}
+
 /// Has a panic give the terminal back before it prints, so that its message is seen and not lost with the screen.
 fn install_panic_hook() {
     static INSTALLED: Once = Once::new();
@@ -118,6 +133,9 @@ fn install_panic_hook() {
                 restore(&tty);
             }
             previous(information);
+            if IS_NEEDED.get() {
+                process::exit(PANICKED);
+            }
         }));
     });
 }

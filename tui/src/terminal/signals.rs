@@ -7,6 +7,8 @@ use signal_hook::{
     iterator::{Handle, Signals},
 };
 
+use super::session::end_with_this_thread;
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -36,6 +38,7 @@ impl SignalThread {
         let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH])?;
         let handle = signals.handle();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            end_with_this_thread();
             for number in signals.forever() {
                 let signal = match number {
                     SIGTSTP => Signal::Stop,

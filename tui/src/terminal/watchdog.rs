@@ -13,7 +13,7 @@ use rustix::event::PollFlags;
 use signal_hook::consts::signal::SIGHUP;
 
 use super::{
-    session::restore,
+    session::{end_with_this_thread, restore},
     tty::{Readiness, Tty, wait},
 };
 
@@ -75,9 +75,10 @@ impl Watchdog {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let watchdog = Self { shared: Arc::clone(&shared) };
-        thread::Builder::new()
-            .name("watchdog".to_owned())
-            .spawn(move || watch(&tty, &shared, tell, on_abandon))?;
+        thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+            end_with_this_thread();
+            watch(&tty, &shared, tell, on_abandon);
+        })?;
         Ok(watchdog)
     }
 

@@ -15,7 +15,10 @@ use std::{
 use maglev_probe::trace::TracedPacket;
 
 use super::{KEPT, LIMIT, TraceNews};
-use crate::source::{SourceError, Trace};
+use crate::{
+    source::{SourceError, Trace},
+    terminal::session::end_with_this_thread,
+};
 
 /// How often there is news at most.
 const STEP: Duration = Duration::from_millis(200);
@@ -41,6 +44,7 @@ impl TraceThread {
         let ended = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&ended);
         let work = move || {
+            end_with_this_thread();
             drop(before);
             if let Err(error) = follow(trace.as_mut(), &asked, LIMIT, &mut tell) {
                 tell(TraceNews::Failed(error));
