@@ -86,6 +86,8 @@ impl Rig {
             Ok((v4, v6)) => Some(Self { folder, v4, v6, table_size }),
             Err(error) => {
                 println!("skipped: {error} (run as root)");
+                // Whoever may make a folder here may make no maps yet.
+                let _ = fs::remove_dir_all(&folder);
                 None
             }
         }
